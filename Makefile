@@ -1,0 +1,105 @@
+# dbcrypt: build, install and installcheck are PGXS's own; the rest is below.
+#
+#   make / make install / make installcheck    as for any extension
+#   make test                                  every layer, then "N passed, N failed"
+#   make test-unit TESTS='Envelope.*'          one layer, one test by name
+#   make help                                  all targets
+#
+# PG_CONFIG chooses the server version.
+
+EXTENSION = dbcrypt
+MODULE_big = dbcrypt
+PGFILEDESC = "dbcrypt - encrypt column values and rotate their keys inside the database"
+DATA = $(wildcard sql/dbcrypt--*.sql)
+
+CORE_OBJS = $(patsubst %.cpp,%.o,$(sort $(wildcard src/core/*.cpp)))
+SHIM_OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/pg/*.c)))
+OBJS = $(SHIM_OBJS) $(CORE_OBJS)
+DEPS = $(OBJS:.o=.d)
+
+REGRESS = $(filter-out dbcrypt--%,$(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql))))
+EXTRA_CLEAN = $(DEPS) build results regression.diffs regression.out
+
+# Hidden visibility keeps the core's functions inside; exports.map the rest.
+PG_CFLAGS = -std=gnu11 -fno-plt -Wextra -Wno-unused-parameter -Wno-sign-compare \
+	-Wno-missing-field-initializers -MMD -MP
+PG_CXXFLAGS = -std=c++20 -O2 -fno-plt -Wall -Wextra -fvisibility=hidden \
+	-fvisibility-inlines-hidden -MMD -MP
+SHLIB_LINK = -Wl,--version-script=exports.map -lcrypto -lstdc++
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+
+ifneq ($(wildcard $(PGXS)),)
+# PGXS would compile C++ bitcode without PG_CXXFLAGS; dbcrypt has no use for it.
+override with_llvm = no
+include $(PGXS)
+
+# The core sees no PostgreSQL header.
+$(CORE_OBJS): override CPPFLAGS := -D_FORTIFY_SOURCE=2
+
+# Objects built for another server are stale.
+build/server-version: FORCE
+	@mkdir -p build
+	@echo '$(VERSION) $(pkglibdir)' | cmp -s - $@ || echo '$(VERSION) $(pkglibdir)' >$@
+$(OBJS): build/server-version
+$(shlib): exports.map
+
+-include $(DEPS)
+else
+all install uninstall installcheck: FORCE
+	@echo 'dbcrypt: $(PG_CONFIG) leads to no PostgreSQL server headers' >&2
+	@echo 'On Debian: apt-get install postgresql-server-dev-all libssl-dev g++' >&2
+	@exit 1
+
+clean: FORCE
+	rm -rf $(OBJS) dbcrypt.so $(EXTRA_CLEAN)
+endif
+
+LAYERS = unit fuzz interop regress isolation tap
+export PG_CONFIG TESTS
+
+test: FORCE
+	test/harness/setup build test
+	test/harness/run $(LAYERS)
+
+$(addprefix test-,$(LAYERS)): test-%: FORCE
+	test/harness/setup build test
+	test/harness/run $*
+
+soak: FORCE
+	test/harness/setup build test
+	DBCRYPT_SOAK=1 test/harness/run tap
+
+demo: FORCE
+	test/harness/setup build
+	demo/demo.sh
+
+bench: FORCE
+	test/harness/setup build
+	test/bench/bench.sh
+
+lint: FORCE
+	test/harness/setup lint
+	test/harness/lint check
+
+format: FORCE
+	test/harness/setup lint
+	test/harness/lint format
+
+help: FORCE
+	@echo 'make, make install, make installcheck   build, install, test a running server'
+	@echo 'make test            every layer; ends with "N passed, N failed"'
+	@echo 'make test-LAYER      one of: $(LAYERS)'
+	@echo '                     TESTS="..." chooses: a GoogleTest filter, a fuzz target, a'
+	@echo '                     pg_regress or isolation test, a test/t/*.pl file'
+	@echo 'make soak            the TAP tests with long loops'
+	@echo 'make demo            the main job on 100,000 rows, in a throwaway server'
+	@echo 'make bench           ratios to pgcrypto, OpenSSL and a plain UPDATE'
+	@echo 'make lint, format    clang-format, clang-tidy, cppcheck'
+	@echo 'make clean           remove what was built'
+	@echo 'PG_CONFIG=/path/to/pg_config chooses the server version'
+
+.DEFAULT_GOAL := all
+.PHONY: FORCE test $(addprefix test-,$(LAYERS)) soak demo bench lint format help
+FORCE:
