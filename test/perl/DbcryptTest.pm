@@ -1,0 +1,121 @@
+# What the TAP tests share: servers with key files, keys, and searches of raw
+# files. Keys are named by one byte: key_hex(1) is 01 x 32.
+package DbcryptTest;
+
+use strict;
+use warnings FATAL => 'all';
+
+use Digest::SHA qw(sha256_hex);
+use Exporter 'import';
+use Fcntl;
+use File::Find ();
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+our @EXPORT = qw(new_node key_file write_key_file key_hex key_id decrypt_all_ok
+  grep_files soak);
+
+# True when the long loops should run.
+sub soak
+{
+	return $ENV{DBCRYPT_SOAK} ? 1 : 0;
+}
+
+# The key of 32 bytes n, as 64 hex digits.
+sub key_hex
+{
+	my ($n) = @_;
+	return sprintf('%02x', $n) x 32;
+}
+
+# The id of a key given in hex: 7 bytes of its SHA-256.
+sub key_id
+{
+	my ($hex) = @_;
+	return substr(sha256_hex(pack('H*', $hex)), 0, 14);
+}
+
+# Path of a node's key file, beside its data directory.
+sub key_file
+{
+	my ($node) = @_;
+	return $node->basedir . '/keys';
+}
+
+# Replaces a key file in one step by one with these lines, readable by its owner only.
+sub write_key_file
+{
+	my ($path, @keys) = @_;
+	sysopen(my $file, "$path.new", O_WRONLY | O_CREAT | O_TRUNC, 0600)
+	  or die "could not create \"$path.new\": $!";
+	print $file map { "$_\n" } @keys;
+	close $file or die "could not write \"$path.new\": $!";
+	rename "$path.new", $path or die "could not rename \"$path.new\": $!";
+	return;
+}
+
+# An initialised server with a key file. Options: keys (list of hex or base64;
+# default key 1 primary, key 2 old; empty for no key file), preload (default 1),
+# conf (further settings), start (default 1: started, with the extension created
+# and its keys registered); all others go to the node's init.
+sub new_node
+{
+	my ($name, %opts) = @_;
+	my $keys = delete $opts{keys} // [ key_hex(1), key_hex(2) ];
+	my $preload = delete $opts{preload} // 1;
+	my $conf = delete $opts{conf} // '';
+	my $start = delete $opts{start} // 1;
+
+	my $node = PostgreSQL::Test::Cluster->new($name);
+	$node->init(%opts);
+	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'dbcrypt'") if $preload;
+	if (@$keys)
+	{
+		write_key_file(key_file($node), @$keys);
+		$node->append_conf('postgresql.conf', "dbcrypt.key_file = '" . key_file($node) . "'");
+	}
+	$node->append_conf('postgresql.conf', $conf) if $conf ne '';
+	if ($start)
+	{
+		$node->start;
+		$node->safe_psql('postgres', 'CREATE EXTENSION dbcrypt');
+		$node->safe_psql('postgres', 'SELECT dbcrypt_register_keys()') if @$keys;
+	}
+	return $node;
+}
+
+# Asserts that every value of a column decrypts, in database postgres. The table,
+# column and AAD are SQL. Returns the number of values.
+sub decrypt_all_ok
+{
+	my ($node, $table, $column, $aad) = @_;
+	$aad //= "''";
+	my ($rc, $out, $err) = $node->psql('postgres',
+		"SELECT count($column), count(dbcrypt_decrypt($column, $aad)) FROM $table");
+	my ($values, $decrypted) = split /\|/, $out;
+	ok($rc == 0 && $values == $decrypted, "every value of $table.$column decrypts")
+	  or diag $err;
+	return $values;
+}
+
+# The files below a directory that contain these bytes.
+sub grep_files
+{
+	my ($dir, $bytes) = @_;
+	my @found;
+	File::Find::find(
+		{
+			no_chdir => 1,
+			wanted => sub {
+				return unless -f $_;
+				open my $file, '<:raw', $_ or return;
+				local $/;
+				push @found, $_ if index(<$file> // '', $bytes) >= 0;
+			}
+		},
+		$dir);
+	return sort @found;
+}
+
+1;
