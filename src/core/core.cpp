@@ -1,0 +1,309 @@
+/*
+ * core.cpp
+ *		The C door. No exception passes it.
+ */
+#include "core.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <new>
+
+#include <sys/resource.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+#include "base64.h"
+#include "envelope.h"
+#include "failure.h"
+#include "mask.h"
+#include "nonce.h"
+#include "ring.h"
+#include "source.h"
+#include "wall.h"
+
+using namespace dbcrypt;
+
+struct dbcrypt_ring : Ring
+{
+};
+
+namespace
+{
+
+constexpr std::string_view canary_text = "dbcrypt";
+
+/* Runs work, which returns a status, and turns what it throws into one. */
+template <typename Work> dbcrypt_status guarded(Work &&work) noexcept
+{
+	try
+	{
+		return work();
+	}
+	catch (const Failure &failure)
+	{
+		errno = failure.error_number;
+		return failure.status;
+	}
+	catch (const std::bad_alloc &)
+	{
+		return DBCRYPT_NO_MEMORY;
+	}
+	catch (...)
+	{
+		return DBCRYPT_INTERNAL;
+	}
+}
+
+/* Adds the keys that source gives, with *error reset and never NULL. */
+template <typename Source>
+dbcrypt_status add_keys(dbcrypt_ring *ring, dbcrypt_source_error *error, Source &&source) noexcept
+{
+	dbcrypt_source_error unwanted;
+	dbcrypt_source_error *const where = error != nullptr ? error : &unwanted;
+	*where = {};
+	return guarded(
+		[&]
+		{
+			ring->add(source(where));
+			*where = {};
+			return DBCRYPT_OK;
+		});
+}
+
+Bytes canary_bytes()
+{
+	return {reinterpret_cast<const uint8_t *>(canary_text.data()), canary_text.size()};
+}
+
+} // namespace
+
+dbcrypt_ring *dbcrypt_ring_new(void) noexcept
+{
+	return new (std::nothrow) dbcrypt_ring;
+}
+
+void dbcrypt_ring_free(dbcrypt_ring *ring) noexcept
+{
+	delete ring;
+}
+
+dbcrypt_status dbcrypt_ring_add_list(dbcrypt_ring *ring, const char *list, size_t size,
+									 dbcrypt_source_error *error) noexcept
+{
+	return add_keys(ring, error, [&](auto *where) { return keys_of_list({list, size}, where); });
+}
+
+dbcrypt_status dbcrypt_ring_add_contents(dbcrypt_ring *ring, const uint8_t *data, size_t size,
+										 dbcrypt_source_error *error) noexcept
+{
+	return add_keys(ring, error,
+					[&](auto *where) { return keys_of_contents({data, size}, where); });
+}
+
+dbcrypt_status dbcrypt_ring_add_file(dbcrypt_ring *ring, const char *path,
+									 dbcrypt_source_error *error) noexcept
+{
+	return add_keys(ring, error, [&](auto *where) { return keys_of_file(path, where); });
+}
+
+uint64_t dbcrypt_file_stamp(const char *path) noexcept
+{
+	uint64_t stamp = 0;
+	(void) guarded(
+		[&]
+		{
+			stamp = file_stamp(path);
+			return DBCRYPT_OK;
+		});
+	return stamp;
+}
+
+size_t dbcrypt_ring_count(const dbcrypt_ring *ring) noexcept
+{
+	return ring->size();
+}
+
+const char *dbcrypt_ring_key_id(const dbcrypt_ring *ring, size_t i) noexcept
+{
+	return ring->at(i).id_text();
+}
+
+void dbcrypt_ring_set_state(dbcrypt_ring *ring, size_t i, unsigned state) noexcept
+{
+	ring->at(i).state = state;
+}
+
+unsigned dbcrypt_ring_state(const dbcrypt_ring *ring, size_t i) noexcept
+{
+	return ring->at(i).state;
+}
+
+dbcrypt_status dbcrypt_generate_key(char out[45]) noexcept
+{
+	return guarded(
+		[&]
+		{
+			static_assert(base64_encoded_size(key_size) == 44);
+			Secret key(key_size);
+			random_key_bytes(reveal_secret(key).data(), key_size);
+			base64_encode(reveal_secret(key).data(), key_size, reinterpret_cast<uint8_t *>(out));
+			out[44] = '\0';
+			return DBCRYPT_OK;
+		});
+}
+
+size_t dbcrypt_mask_keys(char *text, size_t size, const dbcrypt_ring *only) noexcept
+{
+	size_t masked = 0;
+	(void) guarded(
+		[&]
+		{
+			masked = mask_keys({text, size}, only);
+			return DBCRYPT_OK;
+		});
+	return masked;
+}
+
+void dbcrypt_forbid_core_dump(void) noexcept
+{
+#ifdef __linux__
+	(void) prctl(PR_SET_DUMPABLE, 0);
+#else
+	const struct rlimit none = {0, 0};
+	(void) setrlimit(RLIMIT_CORE, &none);
+#endif
+}
+
+void dbcrypt_cleanse(void *data, size_t size) noexcept
+{
+	cleanse(data, size);
+}
+
+size_t dbcrypt_envelope_size(dbcrypt_form form, size_t plaintext_size) noexcept
+{
+	return envelope_size(form, plaintext_size);
+}
+
+dbcrypt_status dbcrypt_encrypt(dbcrypt_ring *ring, dbcrypt_form form, const uint8_t *plaintext,
+							   size_t plaintext_size, const uint8_t *aad, size_t aad_size,
+							   uint8_t *out) noexcept
+{
+	return guarded(
+		[&]
+		{
+			dbcrypt_status status;
+			RingKey *const key = ring->primary(&status);
+			if (key == nullptr)
+				return status;
+			if (envelope_size(form, plaintext_size) == SIZE_MAX)
+				return DBCRYPT_TOO_LARGE;
+			envelope_seal(*key, form, {plaintext, plaintext_size}, {aad, aad_size}, out);
+			return DBCRYPT_OK;
+		});
+}
+
+dbcrypt_status dbcrypt_make_canary(dbcrypt_ring *ring, size_t i,
+								   char out[DBCRYPT_CANARY_SIZE + 1]) noexcept
+{
+	return guarded(
+		[&]
+		{
+			envelope_seal(ring->at(i), DBCRYPT_TEXT, canary_bytes(), {},
+						  reinterpret_cast<uint8_t *>(out));
+			out[DBCRYPT_CANARY_SIZE] = '\0';
+			return DBCRYPT_OK;
+		});
+}
+
+bool dbcrypt_canary_ok(dbcrypt_ring *ring, size_t i, const char *canary, size_t size) noexcept
+{
+	const auto status = guarded(
+		[&]
+		{
+			uint8_t out[base64_decoded_room(DBCRYPT_CANARY_SIZE)];
+			size_t out_size;
+			KeyId id;
+			const auto *const envelope = reinterpret_cast<const uint8_t *>(canary);
+			if (size != DBCRYPT_CANARY_SIZE)
+				return DBCRYPT_NOT_AN_ENVELOPE;
+			auto result = envelope_read_header(DBCRYPT_TEXT, envelope, size, &id);
+			if (result == DBCRYPT_OK)
+				result = envelope_open(ring->at(i), DBCRYPT_TEXT, {envelope, size}, {}, out,
+									   &out_size);
+			if (result != DBCRYPT_OK)
+				return result;
+			const auto text = canary_bytes();
+			return id == ring->at(i).id() && std::equal(text.begin(), text.end(), out, out + out_size)
+					   ? DBCRYPT_OK
+					   : DBCRYPT_KEY_CANARY_MISMATCH;
+		});
+	return status == DBCRYPT_OK;
+}
+
+size_t dbcrypt_decrypt_room(dbcrypt_form form, size_t envelope_size) noexcept
+{
+	return envelope_decrypt_room(form, envelope_size);
+}
+
+dbcrypt_status dbcrypt_decrypt(dbcrypt_ring *ring, dbcrypt_form form, const uint8_t *envelope,
+							   size_t envelope_size, const uint8_t *aad, size_t aad_size,
+							   uint8_t *out, size_t *plaintext_size) noexcept
+{
+	return guarded(
+		[&]
+		{
+			KeyId id;
+			auto status = envelope_read_header(form, envelope, envelope_size, &id);
+			if (status != DBCRYPT_OK)
+				return status;
+			RingKey *const key = ring->reader(id, &status);
+			if (key == nullptr)
+				return status;
+			return envelope_open(*key, form, {envelope, envelope_size}, {aad, aad_size}, out,
+								 plaintext_size);
+		});
+}
+
+dbcrypt_status dbcrypt_reencrypt(dbcrypt_ring *ring, dbcrypt_form form, const uint8_t *envelope,
+								 size_t envelope_size, const uint8_t *aad, size_t aad_size,
+								 uint8_t *out, bool *changed) noexcept
+{
+	return guarded(
+		[&]
+		{
+			*changed = false;
+			KeyId id;
+			auto status = envelope_read_header(form, envelope, envelope_size, &id);
+			if (status != DBCRYPT_OK)
+				return status;
+			if (ring->size() > 0 && ring->at(0).id() == id)
+				return DBCRYPT_OK;
+			RingKey *const from = ring->reader(id, &status);
+			if (from == nullptr)
+				return status;
+			RingKey *const to = ring->primary(&status);
+			if (to == nullptr)
+				return status;
+			status = envelope_reseal(*from, *to, form, {envelope, envelope_size}, {aad, aad_size},
+									 out);
+			*changed = status == DBCRYPT_OK;
+			return status;
+		});
+}
+
+dbcrypt_status dbcrypt_read_header(dbcrypt_form form, const uint8_t *envelope,
+								   size_t envelope_size,
+								   char key_id[DBCRYPT_KEY_ID_LEN + 1]) noexcept
+{
+	return guarded(
+		[&]
+		{
+			KeyId id;
+			const auto status = envelope_read_header(form, envelope, envelope_size, &id);
+			if (status == DBCRYPT_OK)
+				spell_key_id(id, key_id);
+			return status;
+		});
+}

@@ -1,0 +1,48 @@
+/*
+ * ring.h
+ *		The key ring: keys in order, the first primary.
+ */
+#ifndef DBCRYPT_RING_H
+#define DBCRYPT_RING_H
+
+#include <memory>
+#include <vector>
+
+#include "core.h"
+#include "key.h"
+
+namespace dbcrypt
+{
+
+class Ring
+{
+  public:
+	/* Appends keys, dropping those held already; all of them or, on a throw, none. */
+	void add(std::vector<Secret> keys);
+
+	size_t size() const
+	{
+		return keys_.size();
+	}
+	RingKey &at(size_t i) const
+	{
+		return *keys_[i];
+	}
+
+	/* The key of that id, or nullptr. The last one found is looked at first. */
+	RingKey *find(const KeyId &id);
+
+	/* The primary key if it may encrypt; otherwise sets *status and gives nullptr. */
+	RingKey *primary(dbcrypt_status *status) const;
+
+	/* The key of that id if it may decrypt; otherwise as above. */
+	RingKey *reader(const KeyId &id, dbcrypt_status *status);
+
+  private:
+	std::vector<std::unique_ptr<RingKey>> keys_;
+	size_t last_ = 0;
+};
+
+} // namespace dbcrypt
+
+#endif
