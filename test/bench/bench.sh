@@ -1,0 +1,178 @@
+#!/bin/bash
+# The benchmark: what dbcrypt costs beside pgcrypto, OpenSSL and a plain UPDATE,
+# in one throwaway server and one run. Every figure is the median of five rounds
+# in which all cases take turns. BENCH_ROWS (1000000) sizes the tables,
+# BENCH_ROUNDS (5) the rounds. Exits non-zero if a goal is missed.
+. "$(dirname "$0")/../harness/lib.sh"
+set -eo pipefail
+
+rows=${BENCH_ROWS:-1000000}
+rounds=${BENCH_ROUNDS:-5}
+values=$((rows / 2))
+pgp_values=$((rows / 1000 > 50 ? rows / 1000 : 50))
+
+# ---- measuring ----
+
+sql()
+{
+	psql -XqAt -v ON_ERROR_STOP=1 -c "$1"
+}
+
+# Milliseconds of one query in a session that has loaded every library already.
+query_ms() # query
+{
+	psql -XqAt -v ON_ERROR_STOP=1 -c "$warm" -c '\timing on' -c "$1" |
+		sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p' | tail -1
+}
+
+# Files one figure under a name.
+record() # name, figure
+{
+	echo "$2" >>"$figures/$1"
+}
+
+# Records ns per value of a query, net of the baseline query's time.
+bench_sql() # name, values, query, baseline query
+{
+	local with without
+	without=$(query_ms "$4")
+	with=$(query_ms "$3")
+	record "$1" "$(awk -v a="$with" -v b="$without" -v n="$2" 'BEGIN { print (a - b) * 1e6 / n }')"
+}
+
+# Records the ms of a statement on a fresh copy of the rotation table.
+bench_rotation() # name, statement on table "fresh"
+{
+	sql "CREATE TABLE fresh (LIKE master);
+		INSERT INTO fresh SELECT * FROM master ORDER BY id;
+		ALTER TABLE fresh ADD PRIMARY KEY (id);
+		CREATE INDEX ON fresh (category);"
+	sql "VACUUM ANALYZE fresh"
+	sql "CHECKPOINT"
+	record "$1" "$(query_ms "$2")"
+	sql "DROP TABLE fresh"
+}
+
+# Growth in kB of a backend's address space (which, unlike its resident size,
+# counts shared buffers from the start) while it rotates this many rows.
+rotation_memory() # rows
+{
+	local peak="substring(pg_read_file('/proc/self/status') FROM 'VmPeak:\\s+(\\d+)')"
+	sql "CREATE TABLE fresh AS SELECT * FROM master WHERE id <= $1"
+	sql "VACUUM ANALYZE fresh"
+	psql -XqAt -v ON_ERROR_STOP=1 -c "$warm" -c "SELECT $peak" \
+		-c "DO \$\$ BEGIN PERFORM dbcrypt_rotate('fresh', 'c'); END \$\$" -c "SELECT $peak" |
+		awk '/^[0-9]+$/ { if (n++) last = $1; else first = $1 } END { print last - first }'
+	sql "DROP TABLE fresh"
+}
+
+median()
+{
+	sort -g "$figures/$1" | awk '{ v[NR] = $1 } END {
+		print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
+}
+
+# ---- reporting ----
+
+missed=0
+
+# One line of the final table: two medians and the ratio that the goal is about.
+report() # what, unit, this, other, "faster" (other/this, at least) or "slower" (this/other, at most), goal
+{
+	local line
+	line=$(awk -v what="$1" -v unit="$2" -v this="$3" -v other="$4" -v way="$5" -v goal="$6" 'BEGIN {
+		ratio = way == "faster" ? other / this : this / other
+		ok = way == "faster" ? ratio >= goal : ratio <= goal
+		printf "%-46s %10.0f %-3s %10.0f %-3s %8.2fx  %s %gx  %s", what, this, unit, other, unit,
+			ratio, way == "faster" ? ">=" : "<=", goal, ok ? "ok" : "MISS" }')
+	echo "$line"
+	[[ $line == *ok ]] || missed=1
+}
+
+# ---- the run ----
+
+workspace_create
+figures=$work/figures
+mkdir "$figures"
+server_copy
+cc -O2 -o "$work/openssl_loop" "$root/test/bench/openssl_loop.c" -lcrypto
+old=$(printf '02%.0s' {1..32})
+new=$(printf '01%.0s' {1..32})
+key_file_write "$work/out/keys" <<<"$old"
+server_start <<END
+shared_preload_libraries = 'dbcrypt'
+dbcrypt.key_file = '$work/out/keys'
+shared_buffers = 1GB
+max_wal_size = 16GB
+autovacuum = off
+jit = off
+max_parallel_workers_per_gather = 0
+END
+
+echo "Loading $rows rows"
+sql "CREATE EXTENSION pgcrypto; CREATE EXTENSION dbcrypt"
+sql "SELECT dbcrypt_register_keys()" >/dev/null
+sql "CREATE TABLE master AS SELECT i AS id, (i * 7919 % 1000)::int AS category,
+	dbcrypt_encrypt(substr(encode(sha256(int8send(i)), 'hex'), 1, 32)) AS c
+	FROM generate_series(1::bigint, $rows) AS i"
+printf '%s\n' "$new" "$old" | key_file_write "$work/out/keys"
+sql "SELECT dbcrypt_register_keys()" >/dev/null
+
+pgcrypto_key="'\\x$new'::bytea"
+cipher="'aes-cbc/pad:pkcs'"
+sql "CREATE TABLE plain AS SELECT sha512(int8send(i)) AS p FROM generate_series(1::bigint, $values) AS i"
+sql "CREATE TABLE sealed AS SELECT dbcrypt_encrypt(p) AS e FROM plain"
+sql "CREATE TABLE sealed_iv AS SELECT iv, encrypt_iv(p, $pgcrypto_key, iv, $cipher) AS e
+	FROM (SELECT p, gen_random_bytes(16) AS iv FROM plain OFFSET 0) AS x"
+sql "CREATE TABLE plain_pgp AS SELECT p FROM plain LIMIT $pgp_values"
+sql "CREATE TABLE sealed_pgp AS SELECT pgp_sym_encrypt_bytea(p, 'password') AS e FROM plain_pgp"
+sql "VACUUM ANALYZE"
+sql "CHECKPOINT"
+warm="SELECT sum(length(dbcrypt_decrypt(dbcrypt_encrypt('x'::bytea)))),
+	sum(length(encrypt_iv('x', $pgcrypto_key, gen_random_bytes(16), $cipher)))"
+
+for round in $(seq "$rounds"); do
+	echo "Round $round of $rounds: values"
+	bench_sql encrypt "$values" "SELECT sum(length(dbcrypt_encrypt(p))) FROM plain" \
+		"SELECT sum(length(p)) FROM plain"
+	record encrypt_openssl "$("$work/openssl_loop" encrypt "$values")"
+	bench_sql encrypt_iv "$values" \
+		"SELECT sum(length(encrypt_iv(p, $pgcrypto_key, gen_random_bytes(16), $cipher))) FROM plain" \
+		"SELECT sum(length(p)) FROM plain"
+	bench_sql pgp_encrypt "$pgp_values" \
+		"SELECT sum(length(pgp_sym_encrypt_bytea(p, 'password'))) FROM plain_pgp" \
+		"SELECT sum(length(p)) FROM plain_pgp"
+	bench_sql decrypt "$values" "SELECT sum(length(dbcrypt_decrypt(e))) FROM sealed" \
+		"SELECT sum(length(e)) FROM sealed"
+	record decrypt_openssl "$("$work/openssl_loop" decrypt "$values")"
+	bench_sql decrypt_iv "$values" \
+		"SELECT sum(length(decrypt_iv(e, $pgcrypto_key, iv, $cipher))) FROM sealed_iv" \
+		"SELECT sum(length(e) + length(iv)) FROM sealed_iv"
+	bench_sql pgp_decrypt "$pgp_values" \
+		"SELECT sum(length(pgp_sym_decrypt_bytea(e, 'password'))) FROM sealed_pgp" \
+		"SELECT sum(length(e)) FROM sealed_pgp"
+	echo "Round $round of $rounds: rotation"
+	bench_rotation rotate "SELECT * FROM dbcrypt_rotate('fresh', 'c')"
+	bench_rotation update "UPDATE fresh SET c = c || ''"
+done
+small_memory=$(rotation_memory $((rows / 10)))
+large_memory=$(rotation_memory "$rows")
+version=$(sql 'SHOW server_version')
+server_stop
+
+echo
+echo "PostgreSQL $version, $(openssl version 2>/dev/null || echo OpenSSL), $rows rows, medians of $rounds"
+printf '%-46s %14s %14s %9s  %s\n' "one value of 64 bytes, net of the scan" dbcrypt other ratio goal
+report "encrypt, against encrypt_iv + random IV" ns "$(median encrypt)" "$(median encrypt_iv)" faster 3
+report "decrypt, against decrypt_iv" ns "$(median decrypt)" "$(median decrypt_iv)" faster 3
+report "encrypt, against pgp_sym_encrypt" ns "$(median encrypt)" "$(median pgp_encrypt)" faster 500
+report "decrypt, against pgp_sym_decrypt" ns "$(median decrypt)" "$(median pgp_decrypt)" faster 500
+report "encrypt, against a C loop over OpenSSL" ns "$(median encrypt)" "$(median encrypt_openssl)" slower 1.3
+report "decrypt, against a C loop over OpenSSL" ns "$(median decrypt)" "$(median decrypt_openssl)" slower 1.3
+echo "$rows rows of 32 bytes, one secondary index"
+report "dbcrypt_rotate, against UPDATE SET c = c || ''" ms "$(median rotate)" "$(median update)" slower 1.12
+awk -v small="$small_memory" -v large="$large_memory" -v rows="$rows" 'BEGIN {
+	printf "memory of a rotation: %d kB for %d rows, %d kB for %d rows; goal: at most 1 MB more  %s\n",
+		small, rows / 10, large, rows, large - small <= 1024 ? "ok" : "MISS" }'
+[ $((large_memory - small_memory)) -le 1024 ] || missed=1
+exit "$missed"
