@@ -4,7 +4,9 @@
 #include <cstring>
 #include <new>
 
+#include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/params.h>
 
 #include "failure.h"
 #include "wall.h"
@@ -92,7 +94,9 @@ void Aead::seal(const uint8_t *nonce, const Aad &aad, Bytes plaintext, uint8_t *
 	update_aad(context, aad);
 	update(context, out, plaintext);
 	check(EVP_CipherFinal_ex(context, tag, &done));
-	check(EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, tag_size, tag));
+	OSSL_PARAM tag_place[] = {OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, tag_size),
+							  OSSL_PARAM_END};
+	check(EVP_CIPHER_CTX_get_params(context, tag_place));
 }
 
 bool Aead::open(const uint8_t *nonce, const Aad &aad, Bytes sealed, uint8_t *out)
@@ -108,7 +112,9 @@ bool Aead::open(const uint8_t *nonce, const Aad &aad, Bytes sealed, uint8_t *out
 	check(EVP_CipherInit_ex2(context, nullptr, nullptr, nonce, -1, nullptr));
 	update_aad(context, aad);
 	update(context, out, sealed.first(size));
-	check(EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, tag_size, tag));
+	const OSSL_PARAM tag_given[] = {
+		OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, tag_size), OSSL_PARAM_END};
+	check(EVP_CIPHER_CTX_set_params(context, tag_given));
 	if (EVP_CipherFinal_ex(context, out + size, &done) != 1)
 	{
 		ERR_clear_error();
