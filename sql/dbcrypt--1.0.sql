@@ -1,0 +1,149 @@
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION dbcrypt" to load this file. \quit
+
+---------------------------------------------------------------------
+-- Values
+---------------------------------------------------------------------
+
+CREATE FUNCTION dbcrypt_encrypt(value text, aad text DEFAULT '') RETURNS text
+AS 'MODULE_PATHNAME', 'dbcrypt_encrypt_text' LANGUAGE C VOLATILE PARALLEL SAFE;
+CREATE FUNCTION dbcrypt_encrypt(value bytea, aad text DEFAULT '') RETURNS bytea
+AS 'MODULE_PATHNAME', 'dbcrypt_encrypt_bytea' LANGUAGE C VOLATILE PARALLEL SAFE;
+
+CREATE FUNCTION dbcrypt_decrypt(value text, aad text DEFAULT '') RETURNS text
+AS 'MODULE_PATHNAME', 'dbcrypt_decrypt_text' LANGUAGE C STABLE PARALLEL SAFE;
+CREATE FUNCTION dbcrypt_decrypt(value bytea, aad text DEFAULT '') RETURNS bytea
+AS 'MODULE_PATHNAME', 'dbcrypt_decrypt_bytea' LANGUAGE C STABLE PARALLEL SAFE;
+
+CREATE FUNCTION dbcrypt_reencrypt(value text, aad text DEFAULT '') RETURNS text
+AS 'MODULE_PATHNAME', 'dbcrypt_reencrypt_text' LANGUAGE C VOLATILE PARALLEL SAFE;
+CREATE FUNCTION dbcrypt_reencrypt(value bytea, aad text DEFAULT '') RETURNS bytea
+AS 'MODULE_PATHNAME', 'dbcrypt_reencrypt_bytea' LANGUAGE C VOLATILE PARALLEL SAFE;
+
+CREATE FUNCTION dbcrypt_key_id(value text) RETURNS text
+AS 'MODULE_PATHNAME', 'dbcrypt_key_id_text' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION dbcrypt_key_id(value bytea) RETURNS text
+AS 'MODULE_PATHNAME', 'dbcrypt_key_id_bytea' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION dbcrypt_is_encrypted(value text) RETURNS boolean
+AS 'MODULE_PATHNAME', 'dbcrypt_is_encrypted_text' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION dbcrypt_is_encrypted(value bytea) RETURNS boolean
+AS 'MODULE_PATHNAME', 'dbcrypt_is_encrypted_bytea' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION dbcrypt_generate_key() RETURNS text
+AS 'MODULE_PATHNAME', 'dbcrypt_generate_key_sql' LANGUAGE C VOLATILE PARALLEL SAFE;
+
+---------------------------------------------------------------------
+-- Keys
+---------------------------------------------------------------------
+
+CREATE TABLE dbcrypt_keys (
+    key_id text PRIMARY KEY CHECK (key_id ~ '^[0-9a-f]{14}$'),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    revoked_at timestamptz,
+    canary text NOT NULL,
+    comment text
+);
+
+CREATE FUNCTION dbcrypt_keys_changed() RETURNS trigger
+AS 'MODULE_PATHNAME' LANGUAGE C;
+CREATE TRIGGER dbcrypt_keys_changed
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON dbcrypt_keys
+    FOR EACH STATEMENT EXECUTE FUNCTION dbcrypt_keys_changed();
+ALTER TABLE dbcrypt_keys ENABLE ALWAYS TRIGGER dbcrypt_keys_changed;
+
+CREATE FUNCTION dbcrypt_register_keys(OUT key_id text, OUT state text) RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+CREATE FUNCTION dbcrypt_revoke_key(key_id text) RETURNS void
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+CREATE FUNCTION dbcrypt_reinstate_key(key_id text) RETURNS void
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
+CREATE FUNCTION dbcrypt_loaded_keys(OUT key_id text, OUT is_primary boolean, OUT canary_ok boolean)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE C STABLE;
+
+CREATE VIEW dbcrypt_key_status AS
+    SELECT coalesce(k.key_id, l.key_id) AS key_id,
+           coalesce(l.is_primary, false) AS is_primary,
+           l.key_id IS NOT NULL AS is_loaded,
+           k.key_id IS NOT NULL AS is_registered,
+           k.revoked_at,
+           l.canary_ok
+      FROM @extschema@.dbcrypt_keys k
+      FULL JOIN @extschema@.dbcrypt_loaded_keys() l ON l.key_id = k.key_id
+     ORDER BY 2 DESC, 3 DESC, k.created_at, 1;
+
+---------------------------------------------------------------------
+-- Columns
+---------------------------------------------------------------------
+
+CREATE TABLE dbcrypt_columns (
+    "table" regclass NOT NULL,
+    "column" name NOT NULL,
+    scheme text NOT NULL DEFAULT 'native',
+    aad text,
+    options jsonb NOT NULL DEFAULT '{}',
+    attnum int2 NOT NULL,
+    PRIMARY KEY ("table", attnum)
+);
+COMMENT ON COLUMN dbcrypt_columns.attnum IS 'set by a trigger from "column"';
+
+CREATE FUNCTION dbcrypt_columns_number() RETURNS trigger
+AS 'MODULE_PATHNAME' LANGUAGE C;
+CREATE TRIGGER dbcrypt_columns_number
+    BEFORE INSERT ON dbcrypt_columns
+    FOR EACH ROW EXECUTE FUNCTION dbcrypt_columns_number();
+
+CREATE FUNCTION dbcrypt_columns_follow() RETURNS event_trigger
+AS 'MODULE_PATHNAME' LANGUAGE C;
+CREATE EVENT TRIGGER dbcrypt_columns_renamed ON ddl_command_end
+    WHEN TAG IN ('ALTER TABLE', 'ALTER TYPE', 'ALTER VIEW')
+    EXECUTE FUNCTION dbcrypt_columns_follow();
+CREATE EVENT TRIGGER dbcrypt_columns_dropped ON sql_drop
+    EXECUTE FUNCTION dbcrypt_columns_follow();
+
+CREATE FUNCTION dbcrypt_register_column("table" regclass, "column" name, aad text DEFAULT NULL)
+RETURNS void
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+CREATE FUNCTION dbcrypt_unregister_column("table" regclass, "column" name) RETURNS void
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
+---------------------------------------------------------------------
+-- Rotation
+---------------------------------------------------------------------
+
+CREATE FUNCTION dbcrypt_rotate("table" regclass, "column" name, aad text DEFAULT NULL,
+    dry_run boolean DEFAULT false,
+    OUT scanned bigint, OUT rotated bigint, OUT current bigint, OUT nulls bigint)
+RETURNS record
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+
+CREATE FUNCTION dbcrypt_rotate_all(dry_run boolean DEFAULT false,
+    OUT "table" regclass, OUT "column" name,
+    OUT scanned bigint, OUT rotated bigint, OUT current bigint, OUT nulls bigint)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
+---------------------------------------------------------------------
+-- Dumps and privileges
+---------------------------------------------------------------------
+
+SELECT pg_catalog.pg_extension_config_dump('dbcrypt_keys', '');
+SELECT pg_catalog.pg_extension_config_dump('dbcrypt_columns', '');
+
+GRANT SELECT ON dbcrypt_keys, dbcrypt_columns TO PUBLIC;
+GRANT SELECT ON dbcrypt_key_status TO pg_monitor;
+
+REVOKE EXECUTE ON FUNCTION
+    dbcrypt_encrypt(text, text), dbcrypt_encrypt(bytea, text),
+    dbcrypt_decrypt(text, text), dbcrypt_decrypt(bytea, text),
+    dbcrypt_reencrypt(text, text), dbcrypt_reencrypt(bytea, text),
+    dbcrypt_generate_key(),
+    dbcrypt_keys_changed(), dbcrypt_columns_number(), dbcrypt_columns_follow(),
+    dbcrypt_register_keys(), dbcrypt_revoke_key(text), dbcrypt_reinstate_key(text),
+    dbcrypt_loaded_keys(),
+    dbcrypt_register_column(regclass, name, text), dbcrypt_unregister_column(regclass, name),
+    dbcrypt_rotate(regclass, name, text, boolean), dbcrypt_rotate_all(boolean)
+FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION dbcrypt_loaded_keys() TO pg_monitor;

@@ -1,0 +1,464 @@
+/*
+ * columns.c
+ *		Which columns dbcrypt works on: checks of a relation, and the registry
+ *		dbcrypt_columns.
+ *
+ * A registry row names its column by table and attribute number, so that it
+ * survives a rename, and by name, so that it survives a dump. A trigger finds
+ * the number when a row comes in; an event trigger keeps the name.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/catalog.h"
+#include "catalog/partition.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_inherits.h"
+#include "commands/event_trigger.h"
+#include "commands/trigger.h"
+#include "dbcrypt.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "storage/lmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+PG_FUNCTION_INFO_V1(dbcrypt_register_column);
+PG_FUNCTION_INFO_V1(dbcrypt_unregister_column);
+PG_FUNCTION_INFO_V1(dbcrypt_columns_number);
+PG_FUNCTION_INFO_V1(dbcrypt_columns_follow);
+
+/* Columns of dbcrypt_columns, in the order of the script. */
+enum
+{
+	Anum_columns_table = 1,
+	Anum_columns_column,
+	Anum_columns_scheme,
+	Anum_columns_aad,
+	Anum_columns_options,
+	Anum_columns_attnum,
+	Natts_columns = Anum_columns_attnum
+};
+
+void
+column_check_owner(Oid relid)
+{
+	char	   *name = get_rel_name(relid);
+
+	if (name == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("relation with OID %u does not exist", relid)));
+	if (!compat_owns_relation(relid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, get_relkind_objtype(get_rel_relkind(relid)), name);
+}
+
+List *
+column_lock_members(Oid relid, LOCKMODE lockmode)
+{
+	LockRelationOid(relid, lockmode);
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("relation with OID %u does not exist", relid)));
+	return find_all_inheritors(relid, lockmode, NULL);
+}
+
+/* Refuses everything but tables, saying why. */
+static void
+check_relkind(Relation rel)
+{
+	const char *name = RelationGetRelationName(rel);
+	const char *kind;
+
+	switch (rel->rd_rel->relkind)
+	{
+		case RELKIND_RELATION:
+		case RELKIND_PARTITIONED_TABLE:
+			kind = NULL;
+			break;
+		case RELKIND_VIEW:
+			kind = "a view";
+			break;
+		case RELKIND_MATVIEW:
+			kind = "a materialized view";
+			break;
+		case RELKIND_FOREIGN_TABLE:
+			kind = "a foreign table";
+			break;
+		default:
+			kind = "not a table";
+			break;
+	}
+	if (kind)
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("dbcrypt cannot work on \"%s\"", name),
+						errdetail("It is %s.", kind)));
+	if (IsSystemRelation(rel))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("dbcrypt cannot work on \"%s\"", name),
+						errdetail("It is a system catalog.")));
+	if (RELATION_IS_OTHER_TEMP(rel))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("dbcrypt cannot work on \"%s\"", name),
+						errdetail("It is a temporary table of another session.")));
+	if (RelationGetRelid(rel) == catalog_relation("dbcrypt_keys") ||
+		RelationGetRelid(rel) == catalog_relation("dbcrypt_columns"))
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("dbcrypt cannot work on \"%s\"", name),
+						errdetail("It is a table of the extension itself.")));
+}
+
+/*
+ * Name of a foreign key that the column is part of, on either side, or NULL.
+ * Values of such a column must equal values elsewhere: no rewrite may skip the
+ * foreign key's triggers.
+ */
+static char *
+foreign_key_of(Relation rel, AttrNumber attnum)
+{
+	Relation	constraints = table_open(ConstraintRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(constraints, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+	char	   *name = NULL;
+
+	while (name == NULL && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_constraint constraint = (Form_pg_constraint) GETSTRUCT(tuple);
+		int			sides[] = {Anum_pg_constraint_conkey, Anum_pg_constraint_confkey};
+		Oid			relids[] = {constraint->conrelid, constraint->confrelid};
+
+		if (constraint->contype != CONSTRAINT_FOREIGN)
+			continue;
+		for (size_t i = 0; i < lengthof(sides); i++)
+		{
+			bool		isnull;
+			Datum		keys;
+			ArrayType  *array;
+
+			if (relids[i] != RelationGetRelid(rel))
+				continue;
+			keys = heap_getattr(tuple, sides[i], RelationGetDescr(constraints), &isnull);
+			if (isnull)
+				continue;
+			array = DatumGetArrayTypeP(keys);
+			for (int j = 0; j < ARR_DIMS(array)[0]; j++)
+				if (((int16 *) ARR_DATA_PTR(array))[j] == attnum)
+					name = pstrdup(NameStr(constraint->conname));
+		}
+	}
+	systable_endscan(scan);
+	table_close(constraints, AccessShareLock);
+	return name;
+}
+
+dbcrypt_form
+column_form(Relation rel, AttrNumber attnum)
+{
+	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
+
+	switch (getBaseType(attribute->atttypid))
+	{
+		case TEXTOID:
+		case VARCHAROID:
+			return DBCRYPT_TEXT;
+		case BYTEAOID:
+			return DBCRYPT_BINARY;
+		default:
+			ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+							errmsg("column \"%s\" of table \"%s\" is of type %s",
+								   NameStr(attribute->attname), RelationGetRelationName(rel),
+								   format_type_be(attribute->atttypid)),
+							errhint("Encrypted columns are of type text, varchar or bytea.")));
+	}
+}
+
+AttrNumber
+column_check_relation(Relation rel, const char *column)
+{
+	AttrNumber	attnum;
+	Bitmapset  *self;
+	char	   *foreign_key;
+
+	check_relkind(rel);
+	attnum = get_attnum(RelationGetRelid(rel), column);
+	if (attnum == InvalidAttrNumber)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+						errmsg("column \"%s\" of relation \"%s\" does not exist", column,
+							   RelationGetRelationName(rel))));
+	if (attnum < 0)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("column \"%s\" is a system column", column)));
+	(void) column_form(rel, attnum);
+	if (TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attgenerated != '\0')
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("column \"%s\" of table \"%s\" is a generated column", column,
+							   RelationGetRelationName(rel))));
+
+	self = bms_make_singleton(attnum - FirstLowInvalidHeapAttributeNumber);
+	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE && has_partition_attrs(rel, self, NULL))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("column \"%s\" is part of the partition key of table \"%s\"", column,
+							   RelationGetRelationName(rel))));
+	foreign_key = foreign_key_of(rel, attnum);
+	if (foreign_key)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("column \"%s\" of table \"%s\" is part of foreign key \"%s\"", column,
+							   RelationGetRelationName(rel), foreign_key)));
+	return attnum;
+}
+
+/* One row of dbcrypt_columns; false if its table or column is gone. */
+static bool
+read_row(HeapTuple tuple, TupleDesc desc, TargetColumn *target)
+{
+	Datum		values[Natts_columns];
+	bool		nulls[Natts_columns];
+
+	heap_deform_tuple(tuple, desc, values, nulls);
+	target->relid = DatumGetObjectId(values[Anum_columns_table - 1]);
+	target->attnum = DatumGetInt16(values[Anum_columns_attnum - 1]);
+	target->name = get_attname(target->relid, target->attnum, true);
+	target->registered_name = pstrdup(NameStr(*DatumGetName(values[Anum_columns_column - 1])));
+	target->aad = nulls[Anum_columns_aad - 1] ? NULL :
+		TextDatumGetCString(values[Anum_columns_aad - 1]);
+	return target->name != NULL;
+}
+
+static int
+compare_targets(const ListCell *a, const ListCell *b)
+{
+	const TargetColumn *left = lfirst(a);
+	const TargetColumn *right = lfirst(b);
+
+	if (left->relid != right->relid)
+		return left->relid < right->relid ? -1 : 1;
+	return left->attnum - right->attnum;
+}
+
+/* Every row of dbcrypt_columns, those of dropped columns (name NULL) included. */
+static List *
+read_registry(void)
+{
+	Oid			relid = catalog_relation("dbcrypt_columns");
+	List	   *targets = NIL;
+	Relation	rel;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	if (!OidIsValid(relid))
+		return NIL;
+	rel = table_open(relid, AccessShareLock);
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		TargetColumn *target = palloc(sizeof(TargetColumn));
+
+		(void) read_row(tuple, RelationGetDescr(rel), target);
+		targets = lappend(targets, target);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	list_sort(targets, compare_targets);
+	return targets;
+}
+
+List *
+columns_registered(void)
+{
+	List	   *targets = read_registry();
+	ListCell   *cell;
+
+	foreach(cell, targets)
+		if (((TargetColumn *) lfirst(cell))->name == NULL)
+			targets = foreach_delete_current(targets, cell);
+	return targets;
+}
+
+TargetColumn *
+column_registered(Oid relid, AttrNumber attnum)
+{
+	ListCell   *cell;
+
+	foreach(cell, columns_registered())
+	{
+		TargetColumn *target = lfirst(cell);
+
+		if (target->relid == relid && target->attnum == attnum)
+			return target;
+	}
+	return NULL;
+}
+
+void
+column_register(const TargetColumn *target)
+{
+	Oid			types[] = {REGCLASSOID, NAMEOID, TEXTOID};
+	Datum		values[3];
+	char		nulls[] = "   ";
+
+	if (get_rel_persistence(target->relid) == RELPERSISTENCE_TEMP)
+		return;
+	values[0] = ObjectIdGetDatum(target->relid);
+	values[1] = DirectFunctionCall1(namein, CStringGetDatum(target->name));
+	values[2] = target->aad ? CStringGetTextDatum(target->aad) : (Datum) 0;
+	if (target->aad == NULL)
+		nulls[2] = 'n';
+	(void) catalog_execute(psprintf("INSERT INTO %s (\"table\", \"column\", aad) "
+									"VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+									catalog_relation_name("dbcrypt_columns")),
+						   lengthof(types), types, values, nulls, SPI_OK_INSERT);
+}
+
+void
+column_resolve_aad(TargetColumn *target)
+{
+	TargetColumn *registered = column_registered(target->relid, target->attnum);
+
+	if (registered == NULL)
+		return;
+	if (target->aad == NULL)
+		target->aad = registered->aad;
+	else if (registered->aad == NULL || strcmp(target->aad, registered->aad) != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("column \"%s\" of table \"%s\" is registered with another AAD "
+							   "expression",
+							   target->name, get_rel_name(target->relid)),
+						errdetail("Registered: %s.", registered->aad ? registered->aad : "none"),
+						errhint("Omit aad, or call dbcrypt_unregister_column() first.")));
+}
+
+/* dbcrypt_register_column("table" regclass, "column" name, aad text) */
+Datum
+dbcrypt_register_column(PG_FUNCTION_ARGS)
+{
+	TargetColumn target = {.relid = PG_GETARG_OID(0)};
+	Relation	rel;
+	OwnerContext saved;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("table and column must not be null")));
+	target.name = NameStr(*PG_GETARG_NAME(1));
+	target.aad = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
+
+	column_check_owner(target.relid);
+	rel = relation_open(target.relid, AccessShareLock);
+	column_check_owner(target.relid);
+	target.attnum = column_check_relation(rel, target.name);
+	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("columns of temporary tables cannot be registered")));
+	owner_enter(rel->rd_rel->relowner, &saved);
+	(void) aad_parse(rel, target.attnum, target.aad);
+	owner_leave(&saved);
+	column_resolve_aad(&target);
+
+	SPI_connect();
+	column_register(&target);
+	SPI_finish();
+	relation_close(rel, NoLock);
+	PG_RETURN_VOID();
+}
+
+/* dbcrypt_unregister_column("table" regclass, "column" name) */
+Datum
+dbcrypt_unregister_column(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	char	   *column = NameStr(*PG_GETARG_NAME(1));
+	Oid			types[] = {REGCLASSOID, INT2OID};
+	Datum		values[2];
+	uint64		deleted;
+
+	column_check_owner(relid);
+	values[0] = ObjectIdGetDatum(relid);
+	values[1] = Int16GetDatum(get_attnum(relid, column));
+
+	SPI_connect();
+	deleted = catalog_execute(psprintf("DELETE FROM %s WHERE \"table\" = $1 AND attnum = $2",
+									   catalog_relation_name("dbcrypt_columns")),
+							  lengthof(types), types, values, NULL, SPI_OK_DELETE);
+	SPI_finish();
+	if (deleted == 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("column \"%s\" of table \"%s\" is not registered", column,
+							   get_rel_name(relid))));
+	PG_RETURN_VOID();
+}
+
+/* BEFORE INSERT trigger on dbcrypt_columns: the number of the column named. */
+Datum
+dbcrypt_columns_number(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TupleDesc	desc;
+	HeapTuple	tuple;
+	bool		isnull;
+	Oid			relid;
+	Name		column;
+	AttrNumber	attnum;
+	int			replaced = Anum_columns_attnum;
+	Datum		value;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("dbcrypt_columns_number must be called as a trigger")));
+	desc = RelationGetDescr(trigger->tg_relation);
+	tuple = trigger->tg_trigtuple;
+	relid = DatumGetObjectId(heap_getattr(tuple, Anum_columns_table, desc, &isnull));
+	if (isnull)
+		return PointerGetDatum(tuple);
+	column = DatumGetName(heap_getattr(tuple, Anum_columns_column, desc, &isnull));
+	if (isnull)
+		return PointerGetDatum(tuple);
+	attnum = get_attnum(relid, NameStr(*column));
+	if (attnum <= 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+						errmsg("column \"%s\" of relation \"%s\" does not exist", NameStr(*column),
+							   get_rel_name(relid) ? get_rel_name(relid) : "?")));
+	value = Int16GetDatum(attnum);
+	isnull = false;
+	return PointerGetDatum(heap_modify_tuple_by_cols(tuple, desc, 1, &replaced, &value, &isnull));
+}
+
+/* Event trigger after DDL: dbcrypt_columns follows renames and drops. */
+Datum
+dbcrypt_columns_follow(PG_FUNCTION_ARGS)
+{
+	ListCell   *cell;
+
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("dbcrypt_columns_follow must be called as an event trigger")));
+
+	SPI_connect();
+	foreach(cell, read_registry())
+	{
+		TargetColumn *target = lfirst(cell);
+		Oid			types[] = {REGCLASSOID, INT2OID, NAMEOID};
+		Datum		values[3];
+
+		values[0] = ObjectIdGetDatum(target->relid);
+		values[1] = Int16GetDatum(target->attnum);
+		if (target->name == NULL)
+			(void) catalog_execute(psprintf("DELETE FROM %s WHERE \"table\" = $1 AND attnum = $2",
+											catalog_relation_name("dbcrypt_columns")),
+								   2, types, values, NULL, SPI_OK_DELETE);
+		else if (strcmp(target->name, target->registered_name) != 0)
+		{
+			values[2] = DirectFunctionCall1(namein, CStringGetDatum(target->name));
+			(void) catalog_execute(psprintf("UPDATE %s SET \"column\" = $3 "
+											"WHERE \"table\" = $1 AND attnum = $2",
+											catalog_relation_name("dbcrypt_columns")),
+								   3, types, values, NULL, SPI_OK_UPDATE);
+		}
+	}
+	SPI_finish();
+	PG_RETURN_NULL();
+}

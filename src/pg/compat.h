@@ -1,0 +1,100 @@
+/*
+ * compat.h
+ *		The only place that tests the PostgreSQL version (15 to 18).
+ */
+#ifndef DBCRYPT_COMPAT_H
+#define DBCRYPT_COMPAT_H
+
+#include "postgres.h"
+
+#include "access/tableam.h"
+#include "catalog/pg_class.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/guc.h"
+#if PG_VERSION_NUM >= 160000
+#include "parser/parse_relation.h"
+#endif
+
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn __attribute__((noreturn))
+#endif
+
+/* Whether a user owns a relation. */
+static inline bool
+compat_owns_relation(Oid relid, Oid userid)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(RelationRelationId, relid, userid);
+#else
+	return pg_class_ownercheck(relid, userid);
+#endif
+}
+
+/* Sets search_path to pg_catalog, pg_temp until the current GUC nest level ends. */
+static inline void
+compat_restrict_search_path(void)
+{
+#if PG_VERSION_NUM >= 170000
+	RestrictSearchPath();
+#else
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+#endif
+}
+
+/* Range table of an executor state: one relation, one updated column. */
+static inline void
+compat_init_range_table(EState *estate, RangeTblEntry *rte, Bitmapset *updated)
+{
+#if PG_VERSION_NUM >= 160000
+	List	   *perminfos = NIL;
+	RTEPermissionInfo *perminfo = addRTEPermissionInfo(&perminfos, rte);
+
+	perminfo->updatedCols = updated;
+#if PG_VERSION_NUM >= 180000
+	ExecInitRangeTable(estate, list_make1(rte), perminfos, bms_make_singleton(1));
+#else
+	ExecInitRangeTable(estate, list_make1(rte), perminfos);
+#endif
+#else
+	rte->updatedCols = updated;
+	ExecInitRangeTable(estate, list_make1(rte));
+#endif
+}
+
+/*
+ * Updates the tuple at tid, and its index entries. Only TM_Ok has changed
+ * anything. Sets *rechecks where a deferred constraint must be checked later.
+ */
+static inline TM_Result
+compat_update_tuple(ResultRelInfo *result, EState *estate, ItemPointer tid, TupleTableSlot *slot,
+					Snapshot snapshot, TM_FailureData *failure, LockTupleMode *lockmode,
+					List **rechecks)
+{
+	TM_Result	status;
+#if PG_VERSION_NUM >= 160000
+	TU_UpdateIndexes update_indexes = TU_None;
+#else
+	bool		update_indexes = false;
+#endif
+
+	*rechecks = NIL;
+	status = table_tuple_update(result->ri_RelationDesc, tid, slot, estate->es_output_cid,
+								snapshot, InvalidSnapshot, true, failure, lockmode,
+								&update_indexes);
+	if (status != TM_Ok)
+		return status;
+#if PG_VERSION_NUM >= 160000
+	if (update_indexes != TU_None)
+		*rechecks = ExecInsertIndexTuples(result, slot, estate, true, false, NULL, NIL,
+										  update_indexes == TU_Summarizing);
+#else
+	if (update_indexes)
+		*rechecks = ExecInsertIndexTuples(result, slot, estate, true, false, NULL, NIL);
+#endif
+	return status;
+}
+
+#endif

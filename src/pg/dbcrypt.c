@@ -1,0 +1,20 @@
+/*
+ * dbcrypt.c
+ *		Loading of the library.
+ */
+#include "postgres.h"
+
+#include "dbcrypt.h"
+#include "fmgr.h"
+
+PG_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+void
+_PG_init(void)
+{
+	settings_init();
+	session_init();
+	mask_init();
+}

@@ -1,0 +1,211 @@
+/*
+ * dbcrypt.h
+ *		What the files of the shim offer each other.
+ *
+ * Every function here may ereport; none may be called while a C++ frame is on
+ * the stack, which cannot happen because the core never calls back.
+ */
+#ifndef DBCRYPT_H
+#define DBCRYPT_H
+
+#include "postgres.h"
+
+#include "access/attnum.h"
+#include "executor/tuptable.h"
+#include "nodes/execnodes.h"
+#include "utils/rel.h"
+
+#include "../core/core.h"
+#include "compat.h"
+
+/* ---- errors.c ---- */
+
+/* Where a value stands, for an error's DETAIL; rel NULL when nowhere. */
+typedef struct ValuePlace
+{
+	Relation	rel;
+	AttrNumber	attnum;
+	ItemPointerData tid;
+} ValuePlace;
+
+/* Throws what status means; key_id and place may be NULL. */
+pg_noreturn extern void raise_status(dbcrypt_status status, dbcrypt_form form, const char *key_id,
+									 const ValuePlace *place);
+
+/* The same for an envelope that did not open, naming the key in question. */
+pg_noreturn extern void raise_value_status(dbcrypt_status status, dbcrypt_form form,
+										   struct varlena *envelope, const ValuePlace *place);
+
+/* ---- settings.c ---- */
+
+extern char *dbcrypt_keys_setting;
+extern char *dbcrypt_key_file_setting;
+extern char *dbcrypt_key_command_setting;
+
+extern void settings_init(void);
+
+/* ---- mask.c ---- */
+
+extern void mask_init(void);
+
+/* Takes the keys of the running statement out of pg_stat_activity. */
+extern void mask_activity(void);
+
+/* ---- session.c ---- */
+
+extern void session_init(void);
+
+/* Forgets the ring: the next use reads every source again. */
+extern void session_forget_ring(void);
+
+/*
+ * The session's ring, its keys' states read from dbcrypt_keys. Costs two
+ * comparisons unless a statement began, a setting changed or dbcrypt_keys did.
+ * Valid until the next call: user code may run between two values.
+ */
+extern dbcrypt_ring *session_ring(void);
+
+/* The ring as it was last read, possibly NULL; never reads, never throws. */
+extern dbcrypt_ring *session_ring_if_loaded(void);
+
+/* ---- catalog.c ---- */
+
+/* OID of a table of the extension's schema, InvalidOid without the extension. */
+extern Oid	catalog_relation(const char *name);
+
+/* The same, for use in a query: quoted and qualified. */
+extern char *catalog_relation_name(const char *name);
+
+/* Sets each ring key's state from dbcrypt_keys; its OID, to watch for changes. */
+extern Oid	catalog_read_key_states(dbcrypt_ring *ring);
+
+/* Runs a query as the owner of dbcrypt's tables, whoever the caller is. */
+extern uint64 catalog_execute(const char *query, int nargs, Oid *types, Datum *values,
+							  const char *nulls, int expected);
+
+/* ---- text.c ---- */
+
+/* Bytes that stay valid as long as the value they came from. */
+typedef struct Bytes
+{
+	const uint8_t *data;
+	size_t		size;
+} Bytes;
+
+/* The UTF-8 of a detoasted text in the database's encoding. */
+extern Bytes text_to_utf8(struct varlena *value);
+
+/* Text of the database's encoding from UTF-8 in a varlena, perhaps the same. */
+extern struct varlena *utf8_to_text(struct varlena *utf8);
+
+/* ---- owner.c ---- */
+
+/* What owner_enter saves and owner_leave restores. */
+typedef struct OwnerContext
+{
+	Oid			userid;
+	int			security;
+	int			nestlevel;
+} OwnerContext;
+
+/* From here code runs as the relation's owner, restricted, with a fixed search_path. */
+extern void owner_enter(Oid owner, OwnerContext *saved);
+extern void owner_leave(const OwnerContext *saved);
+
+/* ---- aad.c ---- */
+
+/*
+ * Parses an AAD expression over a relation's columns, as the current user.
+ * Refuses what would change with the rotation of the column. NULL for NULL.
+ */
+extern Expr *aad_parse(Relation rel, AttrNumber attnum, const char *expression);
+
+/* The AAD of the row in slot, in the per-tuple memory of econtext. */
+extern Bytes aad_evaluate(ExprState *state, ExprContext *econtext, TupleTableSlot *slot,
+						  const ValuePlace *place);
+
+/* ---- columns.c ---- */
+
+/* A column that dbcrypt works on: what was named, or what dbcrypt_columns holds. */
+typedef struct TargetColumn
+{
+	Oid			relid;
+	AttrNumber	attnum;
+	char	   *name;			/* the column's current name */
+	char	   *registered_name;	/* the name that dbcrypt_columns holds */
+	char	   *aad;			/* expression, or NULL */
+} TargetColumn;
+
+/* Refuses everyone but the table's owner and superusers. */
+extern void column_check_owner(Oid relid);
+
+/* Locks a relation and its children, in a fixed order; their OIDs. */
+extern List *column_lock_members(Oid relid, LOCKMODE lockmode);
+
+/* Refuses a relation that cannot be rotated, saying why; column number in it. */
+extern AttrNumber column_check_relation(Relation rel, const char *column);
+
+/* Form of a column's values: text or bytea, through domains. */
+extern dbcrypt_form column_form(Relation rel, AttrNumber attnum);
+
+/* The registered columns in order of OID and number; all of TargetColumn. */
+extern List *columns_registered(void);
+
+/* The registry's row of a column, or NULL. */
+extern TargetColumn *column_registered(Oid relid, AttrNumber attnum);
+
+/* Takes a registered AAD where none is given; refuses one that differs from it. */
+extern void column_resolve_aad(TargetColumn *target);
+
+/* Registers a column, or does nothing if it is. Not for temporary tables. Needs SPI. */
+extern void column_register(const TargetColumn *target);
+
+/* ---- cipher.c ---- */
+
+/* What became of one value. */
+typedef enum ValueOutcome
+{
+	VALUE_NULL,
+	VALUE_CURRENT,				/* under the primary key already */
+	VALUE_CHANGED
+} ValueOutcome;
+
+/* Opens and seals the values of one column of one relation. */
+typedef struct ColumnCipher
+{
+	Relation	rel;
+	AttrNumber	attnum;
+	dbcrypt_form form;
+	Oid			domain;			/* InvalidOid unless the type is a domain */
+	void	   *domain_cache;
+	ExprState  *aad;			/* NULL for none */
+	ExprContext *econtext;
+	MemoryContext query_context;
+} ColumnCipher;
+
+/* estate must outlive the cipher; values come in its per-tuple memory. */
+extern void cipher_init(ColumnCipher *cipher, Relation rel, AttrNumber attnum, const char *aad,
+						EState *estate);
+
+/*
+ * Re-encrypts the value in slot under the primary key. VALUE_CHANGED sets
+ * *value. check_current opens values under the primary key too.
+ */
+extern ValueOutcome cipher_reencrypt(ColumnCipher *cipher, TupleTableSlot *slot,
+									 bool check_current, Datum *value);
+
+/* Status and key id of a value's header, however it is stored; no key needed. */
+extern dbcrypt_status value_read_header(Datum value, dbcrypt_form form, char *key_id);
+
+/* ---- rotate.c ---- */
+
+/* What a rotation did, in values. */
+typedef struct RotateCounts
+{
+	int64		scanned;
+	int64		rotated;
+	int64		current;
+	int64		nulls;
+} RotateCounts;
+
+#endif

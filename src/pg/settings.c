@@ -1,0 +1,142 @@
+/*
+ * settings.c
+ *		The dbcrypt.* settings: a check hook parses and refuses, an assign hook
+ *		only marks the ring as stale.
+ *
+ * A refused value is never printed: each check hook sets its own message.
+ */
+#include "postgres.h"
+
+#include "dbcrypt.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+
+char	   *dbcrypt_keys_setting = NULL;
+char	   *dbcrypt_key_file_setting = NULL;
+char	   *dbcrypt_key_command_setting = NULL;
+
+/* Loaded at server start, so that no placeholder ever showed a literal key. */
+static bool preloaded = false;
+
+/*
+ * Accepts a list of keys, but only from where other roles cannot read it. Does
+ * not keep what it parsed: the ring is read when it is first needed.
+ */
+static bool
+check_keys(char **newval, void **extra, GucSource source)
+{
+	dbcrypt_ring *ring;
+	dbcrypt_source_error error;
+	dbcrypt_status status;
+
+	if (*newval == NULL || **newval == '\0')
+		return true;
+
+	mask_activity();
+	switch (source)
+	{
+		case PGC_S_TEST:		/* ALTER ROLE, ALTER DATABASE, CREATE FUNCTION … SET */
+		case PGC_S_GLOBAL:
+		case PGC_S_DATABASE:
+		case PGC_S_USER:
+		case PGC_S_DATABASE_USER:
+			GUC_check_errcode(ERRCODE_FEATURE_NOT_SUPPORTED);
+			GUC_check_errmsg("dbcrypt.keys cannot be set for a role, a database or a function");
+			GUC_check_errdetail("Every role can read such settings.");
+			GUC_check_errhint("Use dbcrypt.key_file.");
+			return false;
+		case PGC_S_DYNAMIC_DEFAULT:
+		case PGC_S_ENV_VAR:
+		case PGC_S_FILE:
+		case PGC_S_ARGV:
+			if (preloaded)
+				break;
+			GUC_check_errcode(ERRCODE_FEATURE_NOT_SUPPORTED);
+			GUC_check_errmsg("dbcrypt.keys in the server's configuration needs "
+							 "shared_preload_libraries = 'dbcrypt'");
+			GUC_check_errdetail("Without it every role can read the keys with SHOW until the "
+								"library is loaded.");
+			GUC_check_errhint("Use dbcrypt.key_file, or add dbcrypt to shared_preload_libraries.");
+			return false;
+		default:
+			break;
+	}
+
+	ring = dbcrypt_ring_new();
+	status = ring ? dbcrypt_ring_add_list(ring, *newval, strlen(*newval), &error) :
+		DBCRYPT_NO_MEMORY;
+	dbcrypt_ring_free(ring);
+	if (status == DBCRYPT_OK)
+		return true;
+
+	GUC_check_errcode(ERRCODE_INVALID_PARAMETER_VALUE);
+	if (status == DBCRYPT_BAD_KEY)
+	{
+		GUC_check_errmsg("invalid key in dbcrypt.keys");
+		GUC_check_errdetail("Key %d is neither 64 hex digits nor the base64 of 32 bytes.",
+							error.line);
+	}
+	else
+		GUC_check_errmsg("could not read dbcrypt.keys");
+	return false;
+}
+
+/* SHOW prints the ids of the keys, in order. */
+static const char *
+show_keys(void)
+{
+	StringInfoData ids;
+	dbcrypt_ring *ring;
+	dbcrypt_source_error error;
+
+	initStringInfo(&ids);
+	ring = dbcrypt_ring_new();
+	if (ring && dbcrypt_keys_setting &&
+		dbcrypt_ring_add_list(ring, dbcrypt_keys_setting, strlen(dbcrypt_keys_setting), &error) ==
+			DBCRYPT_OK)
+		for (size_t i = 0; i < dbcrypt_ring_count(ring); i++)
+			appendStringInfo(&ids, "%s%s", i > 0 ? "," : "", dbcrypt_ring_key_id(ring, i));
+	dbcrypt_ring_free(ring);
+	return ids.data;
+}
+
+/* A path must be absolute or empty; what is there is read when it is needed. */
+static bool
+check_key_file(char **newval, void **extra, GucSource source)
+{
+	if (*newval == NULL || **newval == '\0' || is_absolute_path(*newval))
+		return true;
+	GUC_check_errmsg("dbcrypt.key_file must be an absolute path");
+	return false;
+}
+
+/* Assign hook of every key source. */
+static void
+assign_source(const char *newval, void *extra)
+{
+	session_forget_ring();
+}
+
+void
+settings_init(void)
+{
+	preloaded = process_shared_preload_libraries_in_progress;
+
+	DefineCustomStringVariable("dbcrypt.key_command",
+							   "Shell command that prints what a key file holds.",
+							   "Run by every session at its first use and after a reload.",
+							   &dbcrypt_key_command_setting, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
+							   NULL, assign_source, NULL);
+	DefineCustomStringVariable("dbcrypt.key_file",
+							   "File of encryption keys, one a line, the first primary.",
+							   "Or exactly 32 raw bytes, or a directory of encryption-key-N files.",
+							   &dbcrypt_key_file_setting, "", PGC_SUSET, GUC_SUPERUSER_ONLY,
+							   check_key_file, assign_source, NULL);
+	DefineCustomStringVariable("dbcrypt.keys",
+							   "Comma-separated encryption keys, the first primary.",
+							   "Shown as key ids. dbcrypt.key_file is safer.",
+							   &dbcrypt_keys_setting, "", PGC_SUSET,
+							   GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_AUTO_FILE,
+							   check_keys, assign_source, show_keys);
+	MarkGUCPrefixReserved("dbcrypt");
+}
