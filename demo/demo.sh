@@ -8,28 +8,37 @@ set -eo pipefail
 rows=${DEMO_ROWS:-100000}
 here=$root/demo
 
+bold='' plain=''
+[ ! -t 1 ] || bold=$(printf '\033[1m') plain=$(printf '\033[0m')
+
 say()
 {
-	printf '\n\033[1m%s\033[0m\n' "$*"
+	printf '\n%s%s%s\n' "$bold" "$*" "$plain"
+}
+
+# Runs SQL and shows it.
+run()
+{
+	printf '    %s;\n' "$1"
+	query "$1" >/dev/null
 }
 
 # Runs SQL, shows it and its result.
 show()
 {
-	printf '    %s\n' "$*"
-	psql -XqAt -P format=aligned -P footer=off -P tuples_only=off -v ON_ERROR_STOP=1 -c "$*" | sed 's/^/    /'
+	printf '    %s;\n' "$1"
+	psql -Xq -P footer=off -v ON_ERROR_STOP=1 -c "$1" | sed '/^$/d; s/^/        /'
 }
 
-# Runs SQL, shows it and how long it took for this many values.
-timed() # values, SQL
+# Runs show (or run), says how long it took for this many values.
+timed() # values, show or run, SQL
 {
 	local start end
-	printf '    %s\n' "$2"
 	start=$(date +%s%N)
-	psql -XqAt -P format=aligned -P footer=off -P tuples_only=off -v ON_ERROR_STOP=1 -c "$2" | sed 's/^/    /'
+	"$2" "$3"
 	end=$(date +%s%N)
 	awk -v ns=$((end - start)) -v n="$1" 'BEGIN {
-		printf "    -> %.2f s, %d values per second\n", ns / 1e9, n / (ns / 1e9) }'
+		printf "        %.2f s, %d values per second\n", ns / 1e9, n / (ns / 1e9) }'
 }
 
 query()
@@ -70,16 +79,17 @@ query "SELECT pg_reload_conf()" >/dev/null
 show "SELECT * FROM dbcrypt_register_keys()"
 
 say "3. Encrypt both token columns; every value is bound to its row's user_id"
-timed $((2 * rows)) "ALTER TABLE oauth_tokens
+timed $((2 * rows)) run "ALTER TABLE oauth_tokens
         ALTER access_token TYPE text USING dbcrypt_encrypt(access_token, user_id::text),
         ALTER refresh_token TYPE text USING dbcrypt_encrypt(refresh_token, user_id::text)"
-show "SELECT dbcrypt_register_column('oauth_tokens', 'access_token', 'user_id::text'), dbcrypt_register_column('oauth_tokens', 'refresh_token', 'user_id::text')"
+run "SELECT dbcrypt_register_column('oauth_tokens', 'access_token', 'user_id::text')"
+run "SELECT dbcrypt_register_column('oauth_tokens', 'refresh_token', 'user_id::text')"
 show "SELECT user_id, left(access_token, 16) AS \"left(access_token, 16)\", dbcrypt_key_id(access_token) FROM oauth_tokens ORDER BY user_id LIMIT 1"
 first_id=$(query "SELECT dbcrypt_key_id(access_token) FROM oauth_tokens LIMIT 1")
 
 say "4. Decrypt: one value, then all"
 show "SELECT dbcrypt_decrypt(access_token, user_id::text) FROM oauth_tokens WHERE user_id = 1"
-timed "$rows" "SELECT count(dbcrypt_decrypt(access_token, user_id::text)) FROM oauth_tokens"
+timed "$rows" show "SELECT count(dbcrypt_decrypt(access_token, user_id::text)) FROM oauth_tokens"
 
 say "5. A new key at the top of the key file: it encrypts, the old one still decrypts"
 second=$(query "SELECT dbcrypt_generate_key()")
@@ -87,17 +97,17 @@ printf '%s\n' "$second" "$first" | key_file_write "$keys"
 show "SELECT * FROM dbcrypt_register_keys()"
 
 say "6. Rotate: first a dry run, then both columns"
-timed "$rows" "SELECT * FROM dbcrypt_rotate('oauth_tokens', 'access_token', dry_run => true)"
-timed "$rows" "SELECT * FROM dbcrypt_rotate('oauth_tokens', 'access_token')"
-timed "$rows" "SELECT * FROM dbcrypt_rotate('oauth_tokens', 'refresh_token')"
+timed "$rows" show "SELECT * FROM dbcrypt_rotate('oauth_tokens', 'access_token', dry_run => true)"
+timed "$rows" show "SELECT * FROM dbcrypt_rotate('oauth_tokens', 'access_token')"
+timed "$rows" show "SELECT * FROM dbcrypt_rotate('oauth_tokens', 'refresh_token')"
 
 say "7. Verify: everything decrypts to what it was, under the new key alone"
 show "SELECT dbcrypt_key_id(access_token) AS key_id, count(*) FROM oauth_tokens GROUP BY 1"
 [ "$(digest)" = "$before" ] || fail "the decrypted tokens differ from the plaintext"
-echo "    digest of all tokens: $before, the same as before encryption"
+echo "    the digest of all tokens: $before, as before encryption"
 
 say "8. Revoke the old key, and take it out of the file"
-timed $((2 * rows)) "SELECT dbcrypt_revoke_key('$first_id')"
+timed $((2 * rows)) run "SELECT dbcrypt_revoke_key('$first_id')"
 key_file_write "$keys" <<<"$second"
 show "SELECT key_id, is_primary, is_loaded, revoked_at IS NOT NULL AS revoked, canary_ok FROM dbcrypt_key_status"
 [ "$(digest)" = "$before" ] || fail "the decrypted tokens differ from the plaintext"
