@@ -6,15 +6,17 @@
 
 #include "access/detoast.h"
 #include "dbcrypt.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 void
-cipher_init(ColumnCipher *cipher, Relation rel, AttrNumber attnum, const char *aad, EState *estate)
+cipher_init(ColumnCipher *cipher, Relation rel, const TargetColumn *target, EState *estate)
 {
+	AttrNumber	attnum = get_attnum(RelationGetRelid(rel), target->name);
 	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
-	Expr	   *expression = aad_parse(rel, attnum, aad);
+	Expr	   *expression = aad_parse(rel, attnum, target->aad);
 
 	cipher->rel = rel;
 	cipher->attnum = attnum;
@@ -22,67 +24,227 @@ cipher_init(ColumnCipher *cipher, Relation rel, AttrNumber attnum, const char *a
 	cipher->domain = get_typtype(attribute->atttypid) == TYPTYPE_DOMAIN ? attribute->atttypid :
 		InvalidOid;
 	cipher->domain_cache = NULL;
+	cipher->max_characters = -1;
+	if (cipher->form == DBCRYPT_TEXT)
+	{
+		int32		typmod = attribute->atttypmod;
+
+		(void) getBaseTypeAndTypmod(attribute->atttypid, &typmod);
+		if (typmod >= (int32) VARHDRSZ)
+			cipher->max_characters = typmod - VARHDRSZ;
+	}
 	cipher->econtext = GetPerTupleExprContext(estate);
 	cipher->query_context = estate->es_query_cxt;
 	cipher->aad = expression ? ExecPrepareExpr(expression, estate) : NULL;
 }
 
-/* Decrypts for the proof alone; the plaintext does not outlive the call. */
+/* The stored value and its AAD, in per-tuple memory; false if it is NULL. */
+static bool
+read_value(ColumnCipher *cipher, TupleTableSlot *slot, struct varlena **value, Bytes *aad)
+{
+	ValuePlace	place = {cipher->rel, cipher->attnum, slot->tts_tid};
+	MemoryContext caller;
+	bool		isnull;
+	Datum		stored = slot_getattr(slot, cipher->attnum, &isnull);
+
+	if (isnull)
+		return false;
+	*aad = (Bytes){NULL, 0};
+	if (cipher->aad)
+		*aad = aad_evaluate(cipher->aad, cipher->econtext, slot, &place);
+	caller = MemoryContextSwitchTo(cipher->econtext->ecxt_per_tuple_memory);
+	*value = PG_DETOAST_DATUM_PACKED(stored);
+	MemoryContextSwitchTo(caller);
+	return true;
+}
+
+/* A varlena in per-tuple memory; a clear error where none can be. */
+static struct varlena *
+allocate_value(ColumnCipher *cipher, size_t size)
+{
+	struct varlena *value;
+
+	if (size > MaxAllocSize - VARHDRSZ)
+		raise_status(DBCRYPT_TOO_LARGE, cipher->form, NULL, NULL);
+	value = MemoryContextAlloc(cipher->econtext->ecxt_per_tuple_memory, size + VARHDRSZ);
+	SET_VARSIZE(value, size + VARHDRSZ);
+	return value;
+}
+
+/* Reports a new value of the column, after the checks of its type. */
+static ValueOutcome
+set_value(ColumnCipher *cipher, struct varlena *value, ColumnChange *change)
+{
+	if (cipher->max_characters >= 0 &&
+		pg_mbstrlen_with_len(VARDATA(value), VARSIZE(value) - VARHDRSZ) > cipher->max_characters)
+		ereport(ERROR, (errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
+						errmsg("value too long for type character varying(%d)",
+							   cipher->max_characters),
+						errhint("An encrypted value is a third longer than its plaintext and 56 "
+								"characters more: ALTER the column's type to text.")));
+	if (OidIsValid(cipher->domain))
+		domain_check(PointerGetDatum(value), false, cipher->domain, &cipher->domain_cache,
+					 cipher->query_context);
+	change->count = 1;
+	change->attnums[0] = cipher->attnum;
+	change->values[0] = PointerGetDatum(value);
+	change->nulls[0] = false;
+	return VALUE_CHANGED;
+}
+
+/* Decrypts into a varlena of per-tuple memory, set only on success. */
 static dbcrypt_status
-open_value(ColumnCipher *cipher, struct varlena *envelope, Bytes aad)
+open_value(ColumnCipher *cipher, struct varlena *envelope, Bytes aad, struct varlena **plaintext)
 {
 	size_t		size = VARSIZE_ANY_EXHDR(envelope);
-	size_t		room = dbcrypt_decrypt_room(cipher->form, size);
-	size_t		plaintext_size = 0;
-	uint8_t    *plaintext = palloc(Max(room, 1));
+	struct varlena *result = allocate_value(cipher, dbcrypt_decrypt_room(cipher->form, size));
 	dbcrypt_status status;
 
 	status = dbcrypt_decrypt(session_ring(), cipher->form, (uint8_t *) VARDATA_ANY(envelope), size,
-							 aad.data, aad.size, plaintext, &plaintext_size);
-	dbcrypt_cleanse(plaintext, plaintext_size);
-	pfree(plaintext);
+							 aad.data, aad.size, (uint8_t *) VARDATA(result), &size);
+	if (status != DBCRYPT_OK)
+		return status;
+	SET_VARSIZE(result, size + VARHDRSZ);
+	*plaintext = result;
+	return DBCRYPT_OK;
+}
+
+/* Decrypts for the proof alone; the plaintext does not outlive the call. */
+static dbcrypt_status
+prove_value(ColumnCipher *cipher, struct varlena *envelope, Bytes aad)
+{
+	struct varlena *plaintext;
+	dbcrypt_status status = open_value(cipher, envelope, aad, &plaintext);
+
+	if (status == DBCRYPT_OK)
+	{
+		dbcrypt_cleanse(VARDATA(plaintext), VARSIZE(plaintext) - VARHDRSZ);
+		pfree(plaintext);
+	}
 	return status;
 }
 
 ValueOutcome
-cipher_reencrypt(ColumnCipher *cipher, TupleTableSlot *slot, bool check_current, Datum *value)
+cipher_reencrypt(ColumnCipher *cipher, TupleTableSlot *slot, bool check_current,
+				 ColumnChange *change)
 {
 	ValuePlace	place = {cipher->rel, cipher->attnum, slot->tts_tid};
-	MemoryContext caller;
 	struct varlena *envelope;
 	struct varlena *result;
-	Bytes		aad = {NULL, 0};
+	Bytes		aad;
 	size_t		size;
-	bool		isnull;
 	bool		changed = false;
 	dbcrypt_status status;
-	Datum		stored = slot_getattr(slot, cipher->attnum, &isnull);
 
-	if (isnull)
+	if (!read_value(cipher, slot, &envelope, &aad))
 		return VALUE_NULL;
 
-	if (cipher->aad)
-		aad = aad_evaluate(cipher->aad, cipher->econtext, slot, &place);
-
-	caller = MemoryContextSwitchTo(cipher->econtext->ecxt_per_tuple_memory);
-	envelope = PG_DETOAST_DATUM_PACKED(stored);
 	size = VARSIZE_ANY_EXHDR(envelope);
-	result = palloc(size + VARHDRSZ);
-	SET_VARSIZE(result, size + VARHDRSZ);
+	result = allocate_value(cipher, size);
 	status = dbcrypt_reencrypt(session_ring(), cipher->form, (uint8_t *) VARDATA_ANY(envelope),
 							   size, aad.data, aad.size, (uint8_t *) VARDATA(result), &changed);
 	if (status == DBCRYPT_OK && !changed && check_current)
-		status = open_value(cipher, envelope, aad);
+		status = prove_value(cipher, envelope, aad);
 	if (status != DBCRYPT_OK)
 		raise_value_status(status, cipher->form, envelope, &place);
-	MemoryContextSwitchTo(caller);
+	return changed ? set_value(cipher, result, change) : VALUE_CURRENT;
+}
 
-	if (!changed)
+ValueOutcome
+cipher_encrypt(ColumnCipher *cipher, TupleTableSlot *slot, ColumnChange *change)
+{
+	ValuePlace	place = {cipher->rel, cipher->attnum, slot->tts_tid};
+	char		key_id[DBCRYPT_KEY_ID_LEN + 1];
+	struct varlena *value;
+	struct varlena *result;
+	Bytes		aad;
+	Bytes		plaintext;
+	dbcrypt_ring *ring;
+	dbcrypt_status status;
+
+	if (!read_value(cipher, slot, &value, &aad))
+		return VALUE_NULL;
+	if (dbcrypt_read_header(cipher->form, (uint8_t *) VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value),
+							key_id) != DBCRYPT_NOT_AN_ENVELOPE)
+	{
+		status = prove_value(cipher, value, aad);
+		if (status != DBCRYPT_OK)
+			raise_value_status(status, cipher->form, value, &place);
 		return VALUE_CURRENT;
-	*value = PointerGetDatum(result);
-	if (OidIsValid(cipher->domain))
-		domain_check(*value, false, cipher->domain, &cipher->domain_cache, cipher->query_context);
-	return VALUE_CHANGED;
+	}
+
+	if (cipher->form == DBCRYPT_TEXT)
+		plaintext = text_to_utf8(value);
+	else
+		plaintext = (Bytes){(uint8_t *) VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
+	result = allocate_value(cipher, dbcrypt_envelope_size(cipher->form, plaintext.size));
+	ring = session_ring();
+	status = dbcrypt_encrypt(ring, cipher->form, plaintext.data, plaintext.size, aad.data, aad.size,
+							 (uint8_t *) VARDATA(result));
+	if (status != DBCRYPT_OK)
+		raise_status(status, cipher->form,
+					 dbcrypt_ring_count(ring) > 0 ? dbcrypt_ring_key_id(ring, 0) : NULL, &place);
+	return set_value(cipher, result, change);
+}
+
+ValueOutcome
+cipher_decrypt(ColumnCipher *cipher, TupleTableSlot *slot, ColumnChange *change)
+{
+	ValuePlace	place = {cipher->rel, cipher->attnum, slot->tts_tid};
+	struct varlena *envelope;
+	struct varlena *plaintext;
+	Bytes		aad;
+	dbcrypt_status status;
+
+	if (!read_value(cipher, slot, &envelope, &aad))
+		return VALUE_NULL;
+	status = open_value(cipher, envelope, aad, &plaintext);
+	if (status != DBCRYPT_OK)
+		raise_value_status(status, cipher->form, envelope, &place);
+	if (cipher->form == DBCRYPT_TEXT)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(cipher->econtext->ecxt_per_tuple_memory);
+
+		plaintext = utf8_to_text(plaintext);
+		MemoryContextSwitchTo(caller);
+	}
+	return set_value(cipher, plaintext, change);
+}
+
+CipherState
+cipher_examine(ColumnCipher *cipher, TupleTableSlot *slot, char *key_id)
+{
+	struct varlena *envelope;
+	Bytes		aad;
+	dbcrypt_ring *ring;
+
+	key_id[0] = '\0';
+	if (!read_value(cipher, slot, &envelope, &aad))
+		return CIPHER_NULL;
+	switch (dbcrypt_read_header(cipher->form, (uint8_t *) VARDATA_ANY(envelope),
+								VARSIZE_ANY_EXHDR(envelope), key_id))
+	{
+		case DBCRYPT_OK:
+			break;
+		case DBCRYPT_NOT_AN_ENVELOPE:
+			return CIPHER_PLAINTEXT;
+		default:
+			return CIPHER_FAILED;
+	}
+	switch (prove_value(cipher, envelope, aad))
+	{
+		case DBCRYPT_OK:
+			break;
+		case DBCRYPT_NO_KEYS:
+		case DBCRYPT_KEY_NOT_LOADED:
+			return CIPHER_NOT_LOADED;
+		case DBCRYPT_KEY_REVOKED:
+			return CIPHER_REVOKED;
+		default:
+			return CIPHER_FAILED;
+	}
+	ring = session_ring();
+	return strcmp(key_id, dbcrypt_ring_key_id(ring, 0)) == 0 ? CIPHER_PRIMARY : CIPHER_OLD;
 }
 
 dbcrypt_status

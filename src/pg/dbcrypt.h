@@ -162,13 +162,36 @@ extern void column_register(const TargetColumn *target);
 
 /* ---- cipher.c ---- */
 
+/* New values of a row: the column's, and those of its companions. */
+#define CIPHER_MAX_COLUMNS 2
+typedef struct ColumnChange
+{
+	int			count;
+	AttrNumber	attnums[CIPHER_MAX_COLUMNS];
+	Datum		values[CIPHER_MAX_COLUMNS];
+	bool		nulls[CIPHER_MAX_COLUMNS];
+} ColumnChange;
+
 /* What became of one value. */
 typedef enum ValueOutcome
 {
 	VALUE_NULL,
-	VALUE_CURRENT,				/* under the primary key already */
-	VALUE_CHANGED
+	VALUE_CURRENT,				/* as it should be already */
+	VALUE_CHANGED,				/* the change is set */
+	VALUE_GONE					/* the row was deleted meanwhile */
 } ValueOutcome;
+
+/* What one value is found to be. */
+typedef enum CipherState
+{
+	CIPHER_NULL,
+	CIPHER_PRIMARY,
+	CIPHER_OLD,
+	CIPHER_REVOKED,
+	CIPHER_NOT_LOADED,
+	CIPHER_PLAINTEXT,
+	CIPHER_FAILED
+} CipherState;
 
 /* Opens and seals the values of one column of one relation. */
 typedef struct ColumnCipher
@@ -178,24 +201,81 @@ typedef struct ColumnCipher
 	dbcrypt_form form;
 	Oid			domain;			/* InvalidOid unless the type is a domain */
 	void	   *domain_cache;
+	int			max_characters; /* of varchar(n), or -1 */
 	ExprState  *aad;			/* NULL for none */
 	ExprContext *econtext;
 	MemoryContext query_context;
 } ColumnCipher;
 
-/* estate must outlive the cipher; values come in its per-tuple memory. */
-extern void cipher_init(ColumnCipher *cipher, Relation rel, AttrNumber attnum, const char *aad,
+/*
+ * Prepares the target's column in rel, which may be a child of the target's
+ * table. Call it as the owner (owner_enter). estate must outlive the cipher;
+ * values come in its per-tuple memory, which the caller resets.
+ */
+extern void cipher_init(ColumnCipher *cipher, Relation rel, const TargetColumn *target,
 						EState *estate);
 
 /*
- * Re-encrypts the value in slot under the primary key. VALUE_CHANGED sets
- * *value. check_current opens values under the primary key too.
+ * Each works on the value in slot (with its tts_tid), sets *change when it
+ * returns VALUE_CHANGED, and throws for a bad value, naming the row and the key.
+ *
+ * reencrypt: to the primary key; check_current opens what is there already too.
+ * encrypt: from plaintext; a value that is an envelope must open, and stays.
+ * decrypt: to plaintext.
  */
 extern ValueOutcome cipher_reencrypt(ColumnCipher *cipher, TupleTableSlot *slot,
-									 bool check_current, Datum *value);
+									 bool check_current, ColumnChange *change);
+extern ValueOutcome cipher_encrypt(ColumnCipher *cipher, TupleTableSlot *slot,
+								   ColumnChange *change);
+extern ValueOutcome cipher_decrypt(ColumnCipher *cipher, TupleTableSlot *slot,
+								   ColumnChange *change);
+
+/*
+ * Opens the value and says what it is; never throws for a bad one. key_id has
+ * DBCRYPT_KEY_ID_LEN + 1 bytes and is "" where the value names no key.
+ */
+extern CipherState cipher_examine(ColumnCipher *cipher, TupleTableSlot *slot, char *key_id);
 
 /* Status and key id of a value's header, however it is stored; no key needed. */
 extern dbcrypt_status value_read_header(Datum value, dbcrypt_form form, char *key_id);
+
+/* ---- rowupdate.c ---- */
+
+/* Updates rows of one relation below the executor. */
+typedef struct RowUpdater
+{
+	Relation	rel;
+	EState	   *estate;
+	ResultRelInfo *result;		/* NULL when rows are only read */
+	ColumnCipher cipher;
+	TupleTableSlot *row;		/* as scanned, or as relocked */
+	TupleTableSlot *updated;
+	char	   *table_name;		/* qualified and quoted */
+	ItemPointerData tid;		/* of the row at work, for error contexts */
+	bool		updating;
+	ErrorContextCallback error_context;
+	OwnerContext owner;
+} RowUpdater;
+
+/*
+ * Prepares work on a relation that is locked and checked, and enters its
+ * owner's context; updater_end leaves it. An active snapshot is needed.
+ */
+extern void updater_begin(RowUpdater *updater, Relation rel, const TargetColumn *target,
+						  bool read_only);
+extern void updater_end(RowUpdater *updater);
+
+/*
+ * Puts into updater->updated the row with its change: generated columns
+ * computed, constraints checked.
+ */
+extern void updater_build_row(RowUpdater *updater, const ColumnChange *change);
+
+/*
+ * Re-encrypts the row in updater->row, in its newest version if someone else
+ * changed it. Throws 40001 where UPDATE would.
+ */
+extern ValueOutcome updater_reencrypt_row(RowUpdater *updater);
 
 /* ---- rotate.c ---- */
 
@@ -207,5 +287,12 @@ typedef struct RotateCounts
 	int64		current;
 	int64		nulls;
 } RotateCounts;
+
+/*
+ * Locks a table and its children, checks that the caller may and dbcrypt can
+ * work on the column, and resolves the target's number and AAD. Returns the
+ * open relations that have rows of their own.
+ */
+extern List *target_open(TargetColumn *target, LOCKMODE lockmode, const char *command);
 
 #endif

@@ -1,0 +1,177 @@
+/*
+ * rowupdate.c
+ *		Updates rows below the executor, so that no trigger, rule or policy sees
+ *		them. Constraints, generated columns and indexes are served as an UPDATE
+ *		serves them, as the table's owner.
+ */
+#include "postgres.h"
+
+#include "access/sysattr.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "dbcrypt.h"
+#include "executor/nodeModifyTable.h"
+#include "nodes/makefuncs.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+
+/*
+ * Adds the row to whatever goes wrong there. While constraints, indexes and
+ * generated columns are served, replaces the DETAIL, which prints values.
+ */
+static void
+row_error_context(void *arg)
+{
+	RowUpdater *updater = arg;
+	BlockNumber block = ItemPointerGetBlockNumberNoCheck(&updater->tid);
+	OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(&updater->tid);
+
+	if (updater->updating)
+		errdetail("Table %s, row (%u,%u).", updater->table_name, block, offset);
+	else if (offset != InvalidOffsetNumber)
+		errcontext("encrypted column of table %s, row (%u,%u)", updater->table_name, block, offset);
+}
+
+void
+updater_begin(RowUpdater *updater, Relation rel, const TargetColumn *target, bool read_only)
+{
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	EState	   *estate;
+
+	memset(updater, 0, sizeof(*updater));
+	owner_enter(rel->rd_rel->relowner, &updater->owner);
+	updater->rel = rel;
+	updater->table_name = quote_qualified_identifier(
+		get_namespace_name(RelationGetNamespace(rel)), RelationGetRelationName(rel));
+	ItemPointerSetInvalid(&updater->tid);
+	updater->error_context = (ErrorContextCallback){
+		.callback = row_error_context, .arg = updater, .previous = error_context_stack};
+	error_context_stack = &updater->error_context;
+
+	updater->estate = estate = CreateExecutorState();
+	updater->row = table_slot_create(rel, NULL);
+	cipher_init(&updater->cipher, rel, target, estate);
+	if (read_only)
+		return;
+
+	CheckCmdReplicaIdentity(rel, CMD_UPDATE);
+	rte->rtekind = RTE_RELATION;
+	rte->relid = RelationGetRelid(rel);
+	rte->relkind = rel->rd_rel->relkind;
+	rte->rellockmode = RowExclusiveLock;
+	compat_init_range_table(
+		estate, rte,
+		bms_make_singleton(updater->cipher.attnum - FirstLowInvalidHeapAttributeNumber));
+	estate->es_snapshot = GetActiveSnapshot();
+	estate->es_output_cid = GetCurrentCommandId(true);
+	updater->result = makeNode(ResultRelInfo);
+	InitResultRelInfo(updater->result, rel, 1, NULL, 0);
+	ExecOpenIndices(updater->result, false);
+	updater->updated = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
+}
+
+void
+updater_end(RowUpdater *updater)
+{
+	error_context_stack = updater->error_context.previous;
+	if (updater->result)
+	{
+		ExecCloseIndices(updater->result);
+		ExecDropSingleTupleTableSlot(updater->updated);
+	}
+	ExecDropSingleTupleTableSlot(updater->row);
+	ExecResetTupleTable(updater->estate->es_tupleTable, false);
+	FreeExecutorState(updater->estate);
+	owner_leave(&updater->owner);
+}
+
+void
+updater_build_row(RowUpdater *updater, const ColumnChange *change)
+{
+	TupleTableSlot *updated = updater->updated;
+	size_t		natts = RelationGetDescr(updater->rel)->natts;
+	TupleConstr *constr = RelationGetDescr(updater->rel)->constr;
+
+	slot_getallattrs(updater->row);
+	ExecClearTuple(updated);
+	memcpy(updated->tts_values, updater->row->tts_values, natts * sizeof(Datum));
+	memcpy(updated->tts_isnull, updater->row->tts_isnull, natts * sizeof(bool));
+	for (int i = 0; i < change->count; i++)
+	{
+		updated->tts_values[change->attnums[i] - 1] = change->values[i];
+		updated->tts_isnull[change->attnums[i] - 1] = change->nulls[i];
+	}
+	ExecStoreVirtualTuple(updated);
+	updated->tts_tableOid = RelationGetRelid(updater->rel);
+	if (constr == NULL)
+		return;
+	if (constr->has_generated_stored)
+		ExecComputeStoredGenerated(updater->result, updater->estate, updated, CMD_UPDATE);
+	if (constr->num_check > 0 || constr->has_generated_stored)
+		ExecConstraints(updater->result, updated, updater->estate);
+}
+
+/*
+ * Fetches the newest version of a row that someone else changed, and locks it.
+ * False if there is none. As in UPDATE, only READ COMMITTED may go on.
+ */
+static bool
+lock_newest_version(RowUpdater *updater, ItemPointer tid, LockTupleMode lockmode)
+{
+	TM_FailureData failure;
+	TM_Result	status;
+
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+						errmsg("could not serialize access due to concurrent update")));
+	status = table_tuple_lock(updater->rel, tid, GetActiveSnapshot(), updater->row,
+							  updater->estate->es_output_cid, lockmode, LockWaitBlock,
+							  TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
+	if (status != TM_Ok && status != TM_Deleted)
+		elog(ERROR, "unexpected result %d of locking a row", (int) status);
+	return status == TM_Ok;
+}
+
+ValueOutcome
+updater_reencrypt_row(RowUpdater *updater)
+{
+	for (;;)
+	{
+		ColumnChange change;
+		TM_FailureData failure;
+		LockTupleMode lockmode;
+		TM_Result	status;
+		ValueOutcome outcome;
+		List	   *rechecks;
+
+		updater->tid = updater->row->tts_tid;
+		outcome = cipher_reencrypt(&updater->cipher, updater->row, false, &change);
+		if (outcome != VALUE_CHANGED)
+			return outcome;
+
+		updater->updating = true;
+		updater_build_row(updater, &change);
+		status = compat_update_tuple(updater->result, updater->estate, &updater->tid,
+									 updater->updated, GetActiveSnapshot(), &failure, &lockmode,
+									 &rechecks);
+		updater->updating = false;
+		if (status == TM_Ok)
+		{
+			if (rechecks != NIL)
+				ereport(ERROR, (errcode(ERRCODE_UNIQUE_VIOLATION),
+								errmsg("row conflicts with a deferred constraint"),
+								errhint("Run SET CONSTRAINTS ALL IMMEDIATE first.")));
+			return VALUE_CHANGED;
+		}
+		if (status == TM_Deleted && ItemPointerIndicatesMovedPartitions(&failure.ctid))
+			ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+							errmsg("row was moved to another partition by a concurrent update"),
+							errhint("Call the function again.")));
+		if (status != TM_Updated && status != TM_Deleted)
+			elog(ERROR, "unexpected result %d of updating a row", (int) status);
+		if (!lock_newest_version(updater, &updater->tid, lockmode))
+			return VALUE_GONE;
+		ResetPerTupleExprContext(updater->estate);
+	}
+}
