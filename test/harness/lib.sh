@@ -42,6 +42,7 @@ workspace_create()
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
 	chmod 755 "$work"
+	cd "$work" # the ordinary user may not see where we came from
 	user=$(id -un)
 	if [ "$EUID" -eq 0 ]; then
 		user=nobody
