@@ -24,13 +24,15 @@ constexpr size_t joined_aad_size = 256;
 constexpr size_t chunk_size = size_t{1} << 30;
 
 /* The cipher, fetched once and kept for the life of the process. */
-const EVP_CIPHER *aes_256_gcm()
+const EVP_CIPHER *
+aes_256_gcm()
 {
 	static const EVP_CIPHER *const cipher = EVP_CIPHER_fetch(nullptr, "AES-256-GCM", nullptr);
 	return cipher;
 }
 
-void check(int result)
+void
+check(int result)
 {
 	if (result != 1) [[unlikely]]
 	{
@@ -40,7 +42,8 @@ void check(int result)
 }
 
 /* Feeds data of any size; out is nullptr for AAD. */
-void update(EVP_CIPHER_CTX *context, uint8_t *out, Bytes in)
+void
+update(EVP_CIPHER_CTX *context, uint8_t *out, Bytes in)
 {
 	while (!in.empty())
 	{
@@ -53,7 +56,8 @@ void update(EVP_CIPHER_CTX *context, uint8_t *out, Bytes in)
 	}
 }
 
-void update_aad(EVP_CIPHER_CTX *context, const Aad &aad)
+void
+update_aad(EVP_CIPHER_CTX *context, const Aad &aad)
 {
 	const size_t size = aad.head.size() + aad.tail.size();
 	if (aad.head.empty() || aad.tail.empty() || size > joined_aad_size)
@@ -70,7 +74,8 @@ void update_aad(EVP_CIPHER_CTX *context, const Aad &aad)
 
 } // namespace
 
-Aead::Context Aead::new_context(int encrypt) const
+Aead::Context
+Aead::new_context(int encrypt) const
 {
 	Context context(EVP_CIPHER_CTX_new());
 	if (!context)
@@ -82,7 +87,8 @@ Aead::Context Aead::new_context(int encrypt) const
 	return context;
 }
 
-void Aead::seal(const uint8_t *nonce, const Aad &aad, Bytes plaintext, uint8_t *out)
+void
+Aead::seal(const uint8_t *nonce, const Aad &aad, Bytes plaintext, uint8_t *out)
 {
 	if (!sealer_) [[unlikely]]
 		sealer_ = new_context(1);
@@ -99,7 +105,8 @@ void Aead::seal(const uint8_t *nonce, const Aad &aad, Bytes plaintext, uint8_t *
 	check(EVP_CIPHER_CTX_get_params(context, tag_place));
 }
 
-bool Aead::open(const uint8_t *nonce, const Aad &aad, Bytes sealed, uint8_t *out)
+bool
+Aead::open(const uint8_t *nonce, const Aad &aad, Bytes sealed, uint8_t *out)
 {
 	if (!opener_) [[unlikely]]
 		opener_ = new_context(0);

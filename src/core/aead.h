@@ -24,16 +24,14 @@ struct Aad
 
 class Aead
 {
-  public:
+public:
 	static constexpr size_t key_size = 32;
 	static constexpr size_t tag_size = 16;
 	/* Largest plaintext of one nonce, bytes: 2^36 - 32. */
 	static constexpr uint64_t plaintext_limit = 68719476704;
 
 	/* key: key_size bytes. */
-	explicit Aead(Secret key) : key_(std::move(key))
-	{
-	}
+	explicit Aead(Secret key) : key_(std::move(key)) {}
 
 	/*
 	 * Writes ciphertext || tag, plaintext.size() + tag_size bytes. out is
@@ -48,13 +46,10 @@ class Aead
 	 */
 	bool open(const uint8_t *nonce, const Aad &aad, Bytes sealed, uint8_t *out);
 
-  private:
+private:
 	struct FreeContext
 	{
-		void operator()(EVP_CIPHER_CTX *context) const
-		{
-			EVP_CIPHER_CTX_free(context);
-		}
+		void operator()(EVP_CIPHER_CTX *context) const { EVP_CIPHER_CTX_free(context); }
 	};
 	using Context = std::unique_ptr<EVP_CIPHER_CTX, FreeContext>;
 

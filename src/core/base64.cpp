@@ -38,19 +38,22 @@ constexpr auto places = []
 	return table;
 }();
 
-inline uint32_t decode_group(const uint8_t *in)
+inline uint32_t
+decode_group(const uint8_t *in)
 {
 	return places[0][in[0]] | places[1][in[1]] | places[2][in[2]] | places[3][in[3]];
 }
 
-inline void put_group(uint8_t *out, uint32_t group)
+inline void
+put_group(uint8_t *out, uint32_t group)
 {
 	out[0] = static_cast<uint8_t>(group >> 16);
 	out[1] = static_cast<uint8_t>(group >> 8);
 	out[2] = static_cast<uint8_t>(group);
 }
 
-inline uint64_t big_endian(uint64_t value)
+inline uint64_t
+big_endian(uint64_t value)
 {
 	if constexpr (std::endian::native == std::endian::little)
 		return __builtin_bswap64(value);
@@ -59,7 +62,8 @@ inline uint64_t big_endian(uint64_t value)
 
 } // namespace
 
-void base64_encode(const uint8_t *in, size_t size, uint8_t *out)
+void
+base64_encode(const uint8_t *in, size_t size, uint8_t *out)
 {
 	/* Six bytes at a time, read before the eight characters are written. */
 	while (size >= 8)
@@ -99,7 +103,8 @@ void base64_encode(const uint8_t *in, size_t size, uint8_t *out)
 	}
 }
 
-bool base64_decode(const uint8_t *in, size_t size, uint8_t *out, size_t *out_size)
+bool
+base64_decode(const uint8_t *in, size_t size, uint8_t *out, size_t *out_size)
 {
 	*out_size = 0;
 	if (size == 0)

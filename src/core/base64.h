@@ -12,13 +12,15 @@ namespace dbcrypt
 {
 
 /* Characters that size bytes take. */
-constexpr size_t base64_encoded_size(size_t size)
+constexpr size_t
+base64_encoded_size(size_t size)
 {
 	return (size + 2) / 3 * 4;
 }
 
 /* Bytes that fit any value of that many characters. */
-constexpr size_t base64_decoded_room(size_t size)
+constexpr size_t
+base64_decoded_room(size_t size)
 {
 	return size / 4 * 3;
 }

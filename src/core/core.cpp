@@ -26,8 +26,7 @@
 using namespace dbcrypt;
 
 struct dbcrypt_ring : Ring
-{
-};
+{};
 
 namespace
 {
@@ -35,7 +34,9 @@ namespace
 constexpr std::string_view canary_text = "dbcrypt";
 
 /* Runs work, which returns a status, and turns what it throws into one. */
-template <typename Work> dbcrypt_status guarded(Work &&work) noexcept
+template <typename Work>
+dbcrypt_status
+guarded(Work &&work) noexcept
 {
 	try
 	{
@@ -58,7 +59,8 @@ template <typename Work> dbcrypt_status guarded(Work &&work) noexcept
 
 /* Adds the keys that source gives, with *error reset and never NULL. */
 template <typename Source>
-dbcrypt_status add_keys(dbcrypt_ring *ring, dbcrypt_source_error *error, Source &&source) noexcept
+dbcrypt_status
+add_keys(dbcrypt_ring *ring, dbcrypt_source_error *error, Source &&source) noexcept
 {
 	dbcrypt_source_error unwanted;
 	dbcrypt_source_error *const where = error != nullptr ? error : &unwanted;
@@ -72,43 +74,51 @@ dbcrypt_status add_keys(dbcrypt_ring *ring, dbcrypt_source_error *error, Source 
 		});
 }
 
-Bytes canary_bytes()
+Bytes
+canary_bytes()
 {
 	return {reinterpret_cast<const uint8_t *>(canary_text.data()), canary_text.size()};
 }
 
 } // namespace
 
-dbcrypt_ring *dbcrypt_ring_new(void) noexcept
+dbcrypt_ring *
+dbcrypt_ring_new(void) noexcept
 {
 	return new (std::nothrow) dbcrypt_ring;
 }
 
-void dbcrypt_ring_free(dbcrypt_ring *ring) noexcept
+void
+dbcrypt_ring_free(dbcrypt_ring *ring) noexcept
 {
 	delete ring;
 }
 
-dbcrypt_status dbcrypt_ring_add_list(dbcrypt_ring *ring, const char *list, size_t size,
-									 dbcrypt_source_error *error) noexcept
+dbcrypt_status
+dbcrypt_ring_add_list(dbcrypt_ring *ring, const char *list, size_t size,
+					  dbcrypt_source_error *error) noexcept
 {
 	return add_keys(ring, error, [&](auto *where) { return keys_of_list({list, size}, where); });
 }
 
-dbcrypt_status dbcrypt_ring_add_contents(dbcrypt_ring *ring, const uint8_t *data, size_t size,
-										 dbcrypt_source_error *error) noexcept
+dbcrypt_status
+dbcrypt_ring_add_contents(dbcrypt_ring *ring, const uint8_t *data, size_t size,
+						  dbcrypt_source_error *error) noexcept
 {
 	return add_keys(ring, error,
-					[&](auto *where) { return keys_of_contents({data, size}, where); });
+					[&](auto *where) {
+						return keys_of_contents({data, size}, where);
+					});
 }
 
-dbcrypt_status dbcrypt_ring_add_file(dbcrypt_ring *ring, const char *path,
-									 dbcrypt_source_error *error) noexcept
+dbcrypt_status
+dbcrypt_ring_add_file(dbcrypt_ring *ring, const char *path, dbcrypt_source_error *error) noexcept
 {
 	return add_keys(ring, error, [&](auto *where) { return keys_of_file(path, where); });
 }
 
-uint64_t dbcrypt_file_stamp(const char *path) noexcept
+uint64_t
+dbcrypt_file_stamp(const char *path) noexcept
 {
 	uint64_t stamp = 0;
 	(void) guarded(
@@ -120,27 +130,32 @@ uint64_t dbcrypt_file_stamp(const char *path) noexcept
 	return stamp;
 }
 
-size_t dbcrypt_ring_count(const dbcrypt_ring *ring) noexcept
+size_t
+dbcrypt_ring_count(const dbcrypt_ring *ring) noexcept
 {
 	return ring->size();
 }
 
-const char *dbcrypt_ring_key_id(const dbcrypt_ring *ring, size_t i) noexcept
+const char *
+dbcrypt_ring_key_id(const dbcrypt_ring *ring, size_t i) noexcept
 {
 	return ring->at(i).id_text();
 }
 
-void dbcrypt_ring_set_state(dbcrypt_ring *ring, size_t i, unsigned state) noexcept
+void
+dbcrypt_ring_set_state(dbcrypt_ring *ring, size_t i, unsigned state) noexcept
 {
 	ring->at(i).state = state;
 }
 
-unsigned dbcrypt_ring_state(const dbcrypt_ring *ring, size_t i) noexcept
+unsigned
+dbcrypt_ring_state(const dbcrypt_ring *ring, size_t i) noexcept
 {
 	return ring->at(i).state;
 }
 
-dbcrypt_status dbcrypt_generate_key(char out[45]) noexcept
+dbcrypt_status
+dbcrypt_generate_key(char out[45]) noexcept
 {
 	return guarded(
 		[&]
@@ -154,7 +169,8 @@ dbcrypt_status dbcrypt_generate_key(char out[45]) noexcept
 		});
 }
 
-size_t dbcrypt_mask_keys(char *text, size_t size, const dbcrypt_ring *only) noexcept
+size_t
+dbcrypt_mask_keys(char *text, size_t size, const dbcrypt_ring *only) noexcept
 {
 	size_t masked = 0;
 	(void) guarded(
@@ -166,7 +182,8 @@ size_t dbcrypt_mask_keys(char *text, size_t size, const dbcrypt_ring *only) noex
 	return masked;
 }
 
-void dbcrypt_forbid_core_dump(void) noexcept
+void
+dbcrypt_forbid_core_dump(void) noexcept
 {
 #ifdef __linux__
 	(void) prctl(PR_SET_DUMPABLE, 0);
@@ -176,19 +193,21 @@ void dbcrypt_forbid_core_dump(void) noexcept
 #endif
 }
 
-void dbcrypt_cleanse(void *data, size_t size) noexcept
+void
+dbcrypt_cleanse(void *data, size_t size) noexcept
 {
 	cleanse(data, size);
 }
 
-size_t dbcrypt_envelope_size(dbcrypt_form form, size_t plaintext_size) noexcept
+size_t
+dbcrypt_envelope_size(dbcrypt_form form, size_t plaintext_size) noexcept
 {
 	return envelope_size(form, plaintext_size);
 }
 
-dbcrypt_status dbcrypt_encrypt(dbcrypt_ring *ring, dbcrypt_form form, const uint8_t *plaintext,
-							   size_t plaintext_size, const uint8_t *aad, size_t aad_size,
-							   uint8_t *out) noexcept
+dbcrypt_status
+dbcrypt_encrypt(dbcrypt_ring *ring, dbcrypt_form form, const uint8_t *plaintext,
+				size_t plaintext_size, const uint8_t *aad, size_t aad_size, uint8_t *out) noexcept
 {
 	return guarded(
 		[&]
@@ -204,8 +223,8 @@ dbcrypt_status dbcrypt_encrypt(dbcrypt_ring *ring, dbcrypt_form form, const uint
 		});
 }
 
-dbcrypt_status dbcrypt_make_canary(dbcrypt_ring *ring, size_t i,
-								   char out[DBCRYPT_CANARY_SIZE + 1]) noexcept
+dbcrypt_status
+dbcrypt_make_canary(dbcrypt_ring *ring, size_t i, char out[DBCRYPT_CANARY_SIZE + 1]) noexcept
 {
 	return guarded(
 		[&]
@@ -217,7 +236,8 @@ dbcrypt_status dbcrypt_make_canary(dbcrypt_ring *ring, size_t i,
 		});
 }
 
-bool dbcrypt_canary_ok(dbcrypt_ring *ring, size_t i, const char *canary, size_t size) noexcept
+bool
+dbcrypt_canary_ok(dbcrypt_ring *ring, size_t i, const char *canary, size_t size) noexcept
 {
 	const auto status = guarded(
 		[&]
@@ -230,26 +250,29 @@ bool dbcrypt_canary_ok(dbcrypt_ring *ring, size_t i, const char *canary, size_t 
 				return DBCRYPT_NOT_AN_ENVELOPE;
 			auto result = envelope_read_header(DBCRYPT_TEXT, envelope, size, &id);
 			if (result == DBCRYPT_OK)
-				result = envelope_open(ring->at(i), DBCRYPT_TEXT, {envelope, size}, {}, out,
-									   &out_size);
+				result =
+					envelope_open(ring->at(i), DBCRYPT_TEXT, {envelope, size}, {}, out, &out_size);
 			if (result != DBCRYPT_OK)
 				return result;
 			const auto text = canary_bytes();
-			return id == ring->at(i).id() && std::equal(text.begin(), text.end(), out, out + out_size)
+			return id == ring->at(i).id() &&
+						   std::equal(text.begin(), text.end(), out, out + out_size)
 					   ? DBCRYPT_OK
 					   : DBCRYPT_KEY_CANARY_MISMATCH;
 		});
 	return status == DBCRYPT_OK;
 }
 
-size_t dbcrypt_decrypt_room(dbcrypt_form form, size_t envelope_size) noexcept
+size_t
+dbcrypt_decrypt_room(dbcrypt_form form, size_t envelope_size) noexcept
 {
 	return envelope_decrypt_room(form, envelope_size);
 }
 
-dbcrypt_status dbcrypt_decrypt(dbcrypt_ring *ring, dbcrypt_form form, const uint8_t *envelope,
-							   size_t envelope_size, const uint8_t *aad, size_t aad_size,
-							   uint8_t *out, size_t *plaintext_size) noexcept
+dbcrypt_status
+dbcrypt_decrypt(dbcrypt_ring *ring, dbcrypt_form form, const uint8_t *envelope,
+				size_t envelope_size, const uint8_t *aad, size_t aad_size, uint8_t *out,
+				size_t *plaintext_size) noexcept
 {
 	return guarded(
 		[&]
@@ -266,9 +289,10 @@ dbcrypt_status dbcrypt_decrypt(dbcrypt_ring *ring, dbcrypt_form form, const uint
 		});
 }
 
-dbcrypt_status dbcrypt_reencrypt(dbcrypt_ring *ring, dbcrypt_form form, const uint8_t *envelope,
-								 size_t envelope_size, const uint8_t *aad, size_t aad_size,
-								 uint8_t *out, bool *changed) noexcept
+dbcrypt_status
+dbcrypt_reencrypt(dbcrypt_ring *ring, dbcrypt_form form, const uint8_t *envelope,
+				  size_t envelope_size, const uint8_t *aad, size_t aad_size, uint8_t *out,
+				  bool *changed) noexcept
 {
 	return guarded(
 		[&]
@@ -286,16 +310,16 @@ dbcrypt_status dbcrypt_reencrypt(dbcrypt_ring *ring, dbcrypt_form form, const ui
 			RingKey *const to = ring->primary(&status);
 			if (to == nullptr)
 				return status;
-			status = envelope_reseal(*from, *to, form, {envelope, envelope_size}, {aad, aad_size},
-									 out);
+			status =
+				envelope_reseal(*from, *to, form, {envelope, envelope_size}, {aad, aad_size}, out);
 			*changed = status == DBCRYPT_OK;
 			return status;
 		});
 }
 
-dbcrypt_status dbcrypt_read_header(dbcrypt_form form, const uint8_t *envelope,
-								   size_t envelope_size,
-								   char key_id[DBCRYPT_KEY_ID_LEN + 1]) noexcept
+dbcrypt_status
+dbcrypt_read_header(dbcrypt_form form, const uint8_t *envelope, size_t envelope_size,
+					char key_id[DBCRYPT_KEY_ID_LEN + 1]) noexcept
 {
 	return guarded(
 		[&]

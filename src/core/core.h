@@ -29,26 +29,26 @@ extern "C" {
 typedef enum dbcrypt_status
 {
 	DBCRYPT_OK = 0,
-	DBCRYPT_NO_KEYS,			  /* the ring is empty */
-	DBCRYPT_KEY_NOT_LOADED,		  /* the value's key is not in the ring */
-	DBCRYPT_KEY_NOT_REGISTERED,	  /* the primary key has no catalog row */
-	DBCRYPT_KEY_REVOKED,		  /* the key needed is revoked */
-	DBCRYPT_KEY_CANARY_MISMATCH,  /* the primary key does not open its canary */
+	DBCRYPT_NO_KEYS,			   /* the ring is empty */
+	DBCRYPT_KEY_NOT_LOADED,		   /* the value's key is not in the ring */
+	DBCRYPT_KEY_NOT_REGISTERED,	   /* the primary key has no catalog row */
+	DBCRYPT_KEY_REVOKED,		   /* the key needed is revoked */
+	DBCRYPT_KEY_CANARY_MISMATCH,   /* the primary key does not open its canary */
 	DBCRYPT_AUTHENTICATION_FAILED, /* wrong AAD, or the value was changed */
-	DBCRYPT_NOT_AN_ENVELOPE,	  /* malformed or too short */
-	DBCRYPT_NEWER_FORMAT,		  /* byte 11 is not zero */
-	DBCRYPT_NEWER_ALGORITHM,	  /* byte 3 is not 1 */
-	DBCRYPT_TOO_LARGE,			  /* the result would not fit its buffer or AES-GCM's limit */
-	DBCRYPT_BAD_KEY,			  /* a key is not 64 hex digits or the base64 of 32 bytes */
-	DBCRYPT_KEY_FILE_MISSING,	  /* ENOENT, or a directory without encryption-key-N */
-	DBCRYPT_KEY_FILE_UNREADABLE,  /* any other failure to open or read; see errno */
-	DBCRYPT_KEY_FILE_NOT_REGULAR, /* neither a regular file nor a directory of them */
-	DBCRYPT_KEY_FILE_OWNER,		  /* owned by neither this user nor root */
-	DBCRYPT_KEY_FILE_PERMISSIONS, /* readable by more than ssl_key_file may be */
-	DBCRYPT_KEY_FILE_EMPTY,		  /* holds no key */
+	DBCRYPT_NOT_AN_ENVELOPE,	   /* malformed or too short */
+	DBCRYPT_NEWER_FORMAT,		   /* byte 11 is not zero */
+	DBCRYPT_NEWER_ALGORITHM,	   /* byte 3 is not 1 */
+	DBCRYPT_TOO_LARGE,			   /* the result would not fit its buffer or AES-GCM's limit */
+	DBCRYPT_BAD_KEY,			   /* a key is not 64 hex digits or the base64 of 32 bytes */
+	DBCRYPT_KEY_FILE_MISSING,	   /* ENOENT, or a directory without encryption-key-N */
+	DBCRYPT_KEY_FILE_UNREADABLE,   /* any other failure to open or read; see errno */
+	DBCRYPT_KEY_FILE_NOT_REGULAR,  /* neither a regular file nor a directory of them */
+	DBCRYPT_KEY_FILE_OWNER,		   /* owned by neither this user nor root */
+	DBCRYPT_KEY_FILE_PERMISSIONS,  /* readable by more than ssl_key_file may be */
+	DBCRYPT_KEY_FILE_EMPTY,		   /* holds no key */
 	DBCRYPT_NO_MEMORY,
-	DBCRYPT_RANDOM_FAILED,		  /* the random generator gave nothing */
-	DBCRYPT_INTERNAL			  /* the cryptographic library failed */
+	DBCRYPT_RANDOM_FAILED, /* the random generator gave nothing */
+	DBCRYPT_INTERNAL	   /* the cryptographic library failed */
 } dbcrypt_status;
 
 /* The two spellings of an envelope: raw bytes, or their padded standard base64. */
@@ -72,8 +72,8 @@ typedef enum dbcrypt_key_state
 /* Where in a key source an error is: the entry (list) or line (file), from 1. */
 typedef struct dbcrypt_source_error
 {
-	int			line;
-	char		file[64]; /* for a directory: the name of the file in it, else "" */
+	int line;
+	char file[64]; /* for a directory: the name of the file in it, else "" */
 } dbcrypt_source_error;
 
 /* ---- key ring ---- */
@@ -193,8 +193,7 @@ dbcrypt_status dbcrypt_reencrypt(dbcrypt_ring *ring, dbcrypt_form form, const ui
  * envelope may be a prefix of envelope_size's bytes, at least 16 of them if the
  * value is that long.
  */
-dbcrypt_status dbcrypt_read_header(dbcrypt_form form, const uint8_t *envelope,
-								   size_t envelope_size,
+dbcrypt_status dbcrypt_read_header(dbcrypt_form form, const uint8_t *envelope, size_t envelope_size,
 								   char key_id[DBCRYPT_KEY_ID_LEN + 1]) DBCRYPT_NOEXCEPT;
 
 #ifdef __cplusplus

@@ -29,7 +29,8 @@ constexpr size_t header_text_size = base64_encoded_size(header_size);
 constexpr size_t ciphertext_text_at = base64_encoded_size(ciphertext_at);
 static_assert(header_size % 3 == 0 && ciphertext_at % 3 == 0);
 
-void write_header(const KeyId &id, uint8_t *out)
+void
+write_header(const KeyId &id, uint8_t *out)
 {
 	std::memcpy(out, magic, sizeof(magic));
 	out[algorithm_at] = algorithm_aes_256_gcm;
@@ -48,7 +49,8 @@ struct Parts
  * Takes an envelope apart. In text form room receives ciphertext || tag and
  * parts.sealed lies in it; in binary form it lies in the envelope.
  */
-bool take_apart(dbcrypt_form form, Bytes envelope, uint8_t *room, Parts *parts)
+bool
+take_apart(dbcrypt_form form, Bytes envelope, uint8_t *room, Parts *parts)
 {
 	if (form == DBCRYPT_BINARY)
 	{
@@ -72,14 +74,15 @@ bool take_apart(dbcrypt_form form, Bytes envelope, uint8_t *room, Parts *parts)
 }
 
 /* Where in a buffer for the form the binary envelope is built: at its end. */
-uint8_t *binary_place(dbcrypt_form form, uint8_t *out, size_t binary_size)
+uint8_t *
+binary_place(dbcrypt_form form, uint8_t *out, size_t binary_size)
 {
 	return form == DBCRYPT_TEXT ? out + base64_encoded_size(binary_size) - binary_size : out;
 }
 
 /* Completes an envelope whose header, nonce and plaintext stand at binary. */
-void finish(RingKey &key, dbcrypt_form form, Bytes plaintext, Bytes aad, uint8_t *binary,
-			uint8_t *out)
+void
+finish(RingKey &key, dbcrypt_form form, Bytes plaintext, Bytes aad, uint8_t *binary, uint8_t *out)
 {
 	key.native().seal(binary + nonce_at, {{binary, header_size}, aad}, plaintext,
 					  binary + ciphertext_at);
@@ -89,7 +92,8 @@ void finish(RingKey &key, dbcrypt_form form, Bytes plaintext, Bytes aad, uint8_t
 
 } // namespace
 
-size_t envelope_size(dbcrypt_form form, size_t plaintext_size)
+size_t
+envelope_size(dbcrypt_form form, size_t plaintext_size)
 {
 	if (plaintext_size > std::min<uint64_t>(Aead::plaintext_limit, SIZE_MAX / 4 * 3 - overhead - 3))
 		return SIZE_MAX;
@@ -97,13 +101,15 @@ size_t envelope_size(dbcrypt_form form, size_t plaintext_size)
 	return form == DBCRYPT_TEXT ? base64_encoded_size(size) : size;
 }
 
-size_t envelope_decrypt_room(dbcrypt_form form, size_t size)
+size_t
+envelope_decrypt_room(dbcrypt_form form, size_t size)
 {
 	const size_t binary = form == DBCRYPT_TEXT ? base64_decoded_room(size) : size;
 	return binary > ciphertext_at ? binary - ciphertext_at : 0;
 }
 
-dbcrypt_status envelope_read_header(dbcrypt_form form, const uint8_t *start, size_t size, KeyId *id)
+dbcrypt_status
+envelope_read_header(dbcrypt_form form, const uint8_t *start, size_t size, KeyId *id)
 {
 	uint8_t decoded[header_size];
 	const uint8_t *header = start;
@@ -132,7 +138,8 @@ dbcrypt_status envelope_read_header(dbcrypt_form form, const uint8_t *start, siz
 	return DBCRYPT_OK;
 }
 
-void envelope_seal(RingKey &key, dbcrypt_form form, Bytes plaintext, Bytes aad, uint8_t *out)
+void
+envelope_seal(RingKey &key, dbcrypt_form form, Bytes plaintext, Bytes aad, uint8_t *out)
 {
 	uint8_t *const binary = binary_place(form, out, plaintext.size() + overhead);
 	write_header(key.id(), binary);
@@ -140,8 +147,9 @@ void envelope_seal(RingKey &key, dbcrypt_form form, Bytes plaintext, Bytes aad, 
 	finish(key, form, plaintext, aad, binary, out);
 }
 
-void envelope_seal_with_nonce(RingKey &key, dbcrypt_form form, Bytes plaintext, Bytes aad,
-							  const uint8_t *nonce, uint8_t *out)
+void
+envelope_seal_with_nonce(RingKey &key, dbcrypt_form form, Bytes plaintext, Bytes aad,
+						 const uint8_t *nonce, uint8_t *out)
 {
 	uint8_t *const binary = binary_place(form, out, plaintext.size() + overhead);
 	write_header(key.id(), binary);
@@ -149,8 +157,9 @@ void envelope_seal_with_nonce(RingKey &key, dbcrypt_form form, Bytes plaintext, 
 	finish(key, form, plaintext, aad, binary, out);
 }
 
-dbcrypt_status envelope_open(RingKey &key, dbcrypt_form form, Bytes envelope, Bytes aad,
-							 uint8_t *out, size_t *plaintext_size)
+dbcrypt_status
+envelope_open(RingKey &key, dbcrypt_form form, Bytes envelope, Bytes aad, uint8_t *out,
+			  size_t *plaintext_size)
 {
 	WipeUnlessKept wipe(out, envelope_decrypt_room(form, envelope.size()));
 	Parts parts;
@@ -164,8 +173,9 @@ dbcrypt_status envelope_open(RingKey &key, dbcrypt_form form, Bytes envelope, By
 	return DBCRYPT_OK;
 }
 
-dbcrypt_status envelope_reseal(RingKey &from, RingKey &to, dbcrypt_form form, Bytes envelope,
-							   Bytes aad, uint8_t *out)
+dbcrypt_status
+envelope_reseal(RingKey &from, RingKey &to, dbcrypt_form form, Bytes envelope, Bytes aad,
+				uint8_t *out)
 {
 	WipeUnlessKept wipe(out, envelope.size());
 	Parts parts;

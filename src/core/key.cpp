@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <memory>
-#include <utility>
 #include <new>
+#include <utility>
 
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -23,7 +23,8 @@ namespace
 
 constexpr std::string_view native_info = "dbcrypt/1/aes-256-gcm";
 
-int hex_value(char c)
+int
+hex_value(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -34,7 +35,8 @@ int hex_value(char c)
 	return -1;
 }
 
-std::optional<Secret> parse_hex(std::string_view text)
+std::optional<Secret>
+parse_hex(std::string_view text)
 {
 	Secret key(key_size);
 	auto bytes = reveal_secret(key);
@@ -49,7 +51,8 @@ std::optional<Secret> parse_hex(std::string_view text)
 	return key;
 }
 
-std::optional<Secret> parse_base64(std::string_view text)
+std::optional<Secret>
+parse_base64(std::string_view text)
 {
 	Secret room(base64_decoded_room(text.size()));
 	size_t size;
@@ -62,22 +65,21 @@ std::optional<Secret> parse_base64(std::string_view text)
 	return key;
 }
 
-Bytes bytes_of(std::string_view text)
+Bytes
+bytes_of(std::string_view text)
 {
 	return {reinterpret_cast<const uint8_t *>(text.data()), text.size()};
 }
 
 struct FreeKdfContext
 {
-	void operator()(EVP_KDF_CTX *context) const
-	{
-		EVP_KDF_CTX_free(context);
-	}
+	void operator()(EVP_KDF_CTX *context) const { EVP_KDF_CTX_free(context); }
 };
 
 } // namespace
 
-std::optional<Secret> parse_key(std::string_view text)
+std::optional<Secret>
+parse_key(std::string_view text)
 {
 	if (text.size() == 2 * key_size)
 		return parse_hex(text);
@@ -86,7 +88,8 @@ std::optional<Secret> parse_key(std::string_view text)
 	return std::nullopt;
 }
 
-KeyId key_id_of(const Secret &key)
+KeyId
+key_id_of(const Secret &key)
 {
 	uint8_t digest[32];
 	KeyId id;
@@ -101,7 +104,8 @@ KeyId key_id_of(const Secret &key)
 	return id;
 }
 
-void spell_key_id(const KeyId &id, char out[DBCRYPT_KEY_ID_LEN + 1])
+void
+spell_key_id(const KeyId &id, char out[DBCRYPT_KEY_ID_LEN + 1])
 {
 	constexpr char digits[] = "0123456789abcdef";
 	for (size_t i = 0; i < id.size(); i++)
@@ -112,7 +116,8 @@ void spell_key_id(const KeyId &id, char out[DBCRYPT_KEY_ID_LEN + 1])
 	out[DBCRYPT_KEY_ID_LEN] = '\0';
 }
 
-Secret hkdf(const char *digest, const Secret &key, Bytes salt, Bytes info, size_t size)
+Secret
+hkdf(const char *digest, const Secret &key, Bytes salt, Bytes info, size_t size)
 {
 	static EVP_KDF *const algorithm = EVP_KDF_fetch(nullptr, "HKDF", nullptr);
 	std::unique_ptr<EVP_KDF_CTX, FreeKdfContext> context(EVP_KDF_CTX_new(algorithm));
@@ -125,11 +130,14 @@ Secret hkdf(const char *digest, const Secret &key, Bytes salt, Bytes info, size_
 	/* OSSL_PARAM wants pointers to data that may change; none does here. */
 	const Bytes ikm = reveal_secret(key);
 	const auto octets = [](const char *name, Bytes data)
-	{ return OSSL_PARAM_construct_octet_string(name, const_cast<uint8_t *>(data.data()), data.size()); };
+	{
+		return OSSL_PARAM_construct_octet_string(name, const_cast<uint8_t *>(data.data()),
+												 data.size());
+	};
 	OSSL_PARAM parameters[5];
 	size_t n = 0;
-	parameters[n++] = OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST,
-													   const_cast<char *>(digest), 0);
+	parameters[n++] =
+		OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, const_cast<char *>(digest), 0);
 	parameters[n++] = octets(OSSL_KDF_PARAM_KEY, ikm);
 	parameters[n++] = octets(OSSL_KDF_PARAM_INFO, info);
 	if (!salt.empty())
@@ -150,7 +158,8 @@ RingKey::RingKey(Secret bytes) : bytes_(std::move(bytes)), id_(key_id_of(bytes_)
 	spell_key_id(id_, id_text_);
 }
 
-Aead &RingKey::native()
+Aead &
+RingKey::native()
 {
 	if (!native_) [[unlikely]]
 		native_.emplace(hkdf("SHA256", bytes_, {}, bytes_of(native_info), Aead::key_size));

@@ -35,29 +35,20 @@ Secret hkdf(const char *digest, const Secret &key, Bytes salt, Bytes info, size_
 /* A key of the ring with its contexts. */
 class RingKey
 {
-  public:
+public:
 	/* bytes: key_size of them. */
 	explicit RingKey(Secret bytes);
 
-	const KeyId &id() const
-	{
-		return id_;
-	}
-	const char *id_text() const
-	{
-		return id_text_;
-	}
-	const Secret &bytes() const
-	{
-		return bytes_;
-	}
+	const KeyId &id() const { return id_; }
+	const char *id_text() const { return id_text_; }
+	const Secret &bytes() const { return bytes_; }
 
 	/* The cipher of native envelopes, derived at its first use. */
 	Aead &native();
 
 	unsigned state = 0; /* an OR of dbcrypt_key_state */
 
-  private:
+private:
 	Secret bytes_;
 	KeyId id_;
 	char id_text_[DBCRYPT_KEY_ID_LEN + 1];

@@ -15,24 +15,28 @@ namespace
 constexpr size_t hex_size = 2 * key_size;
 constexpr size_t base64_size = base64_encoded_size(key_size); /* the last one is '=' */
 
-bool is_digit_or_letter(char c, char last_lower)
+bool
+is_digit_or_letter(char c, char last_lower)
 {
 	return (c >= '0' && c <= '9') || (c >= 'a' && c <= last_lower) ||
 		   (c >= 'A' && c <= last_lower - 'a' + 'A');
 }
 
-bool is_hex(char c)
+bool
+is_hex(char c)
 {
 	return is_digit_or_letter(c, 'f');
 }
 
-bool is_base64(char c)
+bool
+is_base64(char c)
 {
 	return is_digit_or_letter(c, 'z') || c == '+' || c == '/';
 }
 
 /* The length of the run of such characters at position at. */
-size_t run_at(std::span<const char> text, size_t at, bool (*belongs)(char))
+size_t
+run_at(std::span<const char> text, size_t at, bool (*belongs)(char))
 {
 	size_t end = at;
 	while (end < text.size() && belongs(text[end]))
@@ -41,7 +45,8 @@ size_t run_at(std::span<const char> text, size_t at, bool (*belongs)(char))
 }
 
 /* Without a ring everything of a key's shape is a key. */
-bool is_key(std::span<const char> text, const Ring *only)
+bool
+is_key(std::span<const char> text, const Ring *only)
 {
 	if (only == nullptr)
 		return true;
@@ -58,14 +63,16 @@ bool is_key(std::span<const char> text, const Ring *only)
 	return false;
 }
 
-size_t mask(std::span<char> text)
+size_t
+mask(std::span<char> text)
 {
 	std::fill(text.begin(), text.end(), '*');
 	return 1;
 }
 
 /* Masks the hex keys of a run: a run that is one, or those of the ring anywhere in it. */
-size_t mask_hex(std::span<char> run, const Ring *only)
+size_t
+mask_hex(std::span<char> run, const Ring *only)
 {
 	size_t masked = 0;
 	if (only == nullptr && run.size() != hex_size)
@@ -83,7 +90,8 @@ size_t mask_hex(std::span<char> run, const Ring *only)
 
 } // namespace
 
-size_t mask_keys(std::span<char> text, const Ring *only)
+size_t
+mask_keys(std::span<char> text, const Ring *only)
 {
 	size_t masked = 0;
 	for (size_t at = 0; at < text.size();)

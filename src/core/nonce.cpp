@@ -23,13 +23,15 @@ size_t pool_used = pool_size;
 bool fork_handled = false;
 
 /* In the child of a fork: the parent will hand out what is left of the pool. */
-void drop_pool()
+void
+drop_pool()
 {
 	cleanse(pool, pool_size);
 	pool_used = pool_size;
 }
 
-void fill_pool()
+void
+fill_pool()
 {
 	if (!fork_handled)
 	{
@@ -47,7 +49,8 @@ void fill_pool()
 
 } // namespace
 
-void fresh_nonce(uint8_t *out)
+void
+fresh_nonce(uint8_t *out)
 {
 	if (pool_used == pool_size) [[unlikely]]
 		fill_pool();
@@ -56,7 +59,8 @@ void fresh_nonce(uint8_t *out)
 	pool_used += nonce_size;
 }
 
-void random_key_bytes(uint8_t *out, size_t size)
+void
+random_key_bytes(uint8_t *out, size_t size)
 {
 	if (RAND_priv_bytes(out, static_cast<int>(size)) != 1)
 	{

@@ -8,11 +8,14 @@
 namespace dbcrypt
 {
 
-void Ring::add(std::vector<Secret> keys)
+void
+Ring::add(std::vector<Secret> keys)
 {
 	std::vector<std::unique_ptr<RingKey>> fresh;
 	const auto held = [](const auto &list, const KeyId &id)
-	{ return std::any_of(list.begin(), list.end(), [&](const auto &k) { return k->id() == id; }); };
+	{
+		return std::any_of(list.begin(), list.end(), [&](const auto &k) { return k->id() == id; });
+	};
 
 	for (Secret &bytes : keys)
 	{
@@ -24,7 +27,8 @@ void Ring::add(std::vector<Secret> keys)
 				 std::make_move_iterator(fresh.end()));
 }
 
-RingKey *Ring::find(const KeyId &id)
+RingKey *
+Ring::find(const KeyId &id)
 {
 	if (last_ < keys_.size() && keys_[last_]->id() == id)
 		return keys_[last_].get();
@@ -37,7 +41,8 @@ RingKey *Ring::find(const KeyId &id)
 	return nullptr;
 }
 
-RingKey *Ring::primary(dbcrypt_status *status) const
+RingKey *
+Ring::primary(dbcrypt_status *status) const
 {
 	if (keys_.empty())
 		*status = DBCRYPT_NO_KEYS;
@@ -52,7 +57,8 @@ RingKey *Ring::primary(dbcrypt_status *status) const
 	return nullptr;
 }
 
-RingKey *Ring::reader(const KeyId &id, dbcrypt_status *status)
+RingKey *
+Ring::reader(const KeyId &id, dbcrypt_status *status)
 {
 	RingKey *const key = find(id);
 	if (key == nullptr)

@@ -16,18 +16,12 @@ namespace dbcrypt
 
 class Ring
 {
-  public:
+public:
 	/* Appends keys, dropping those held already; all of them or, on a throw, none. */
 	void add(std::vector<Secret> keys);
 
-	size_t size() const
-	{
-		return keys_.size();
-	}
-	RingKey &at(size_t i) const
-	{
-		return *keys_[i];
-	}
+	size_t size() const { return keys_.size(); }
+	RingKey &at(size_t i) const { return *keys_[i]; }
 
 	/* The key of that id, or nullptr. The last one found is looked at first. */
 	RingKey *find(const KeyId &id);
@@ -38,7 +32,7 @@ class Ring
 	/* The key of that id if it may decrypt; otherwise as above. */
 	RingKey *reader(const KeyId &id, dbcrypt_status *status);
 
-  private:
+private:
 	std::vector<std::unique_ptr<RingKey>> keys_;
 	size_t last_ = 0;
 };

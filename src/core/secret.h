@@ -17,7 +17,7 @@ using Bytes = std::span<const uint8_t>;
 
 class Secret
 {
-  public:
+public:
 	/* size bytes, not initialised. */
 	explicit Secret(size_t size);
 	Secret(Secret &&other) noexcept;
@@ -26,16 +26,13 @@ class Secret
 	Secret &operator=(const Secret &) = delete;
 	~Secret();
 
-	size_t size() const
-	{
-		return size_;
-	}
+	size_t size() const { return size_; }
 
 	/* The only way to the bytes: `grep reveal_secret` finds every reader and writer. */
 	friend std::span<uint8_t> reveal_secret(Secret &secret);
 	friend Bytes reveal_secret(const Secret &secret);
 
-  private:
+private:
 	std::unique_ptr<uint8_t[]> data_;
 	size_t size_;
 };
@@ -49,10 +46,8 @@ void cleanse(void *data, size_t size);
 /* Wipes a buffer when it goes out of scope, unless the work in it succeeded. */
 class WipeUnlessKept
 {
-  public:
-	WipeUnlessKept(uint8_t *data, size_t size) : data_(data), size_(size)
-	{
-	}
+public:
+	WipeUnlessKept(uint8_t *data, size_t size) : data_(data), size_(size) {}
 	WipeUnlessKept(const WipeUnlessKept &) = delete;
 	WipeUnlessKept &operator=(const WipeUnlessKept &) = delete;
 	~WipeUnlessKept()
@@ -60,12 +55,9 @@ class WipeUnlessKept
 		if (data_ != nullptr)
 			cleanse(data_, size_);
 	}
-	void keep()
-	{
-		data_ = nullptr;
-	}
+	void keep() { data_ = nullptr; }
 
-  private:
+private:
 	uint8_t *data_;
 	size_t size_;
 };

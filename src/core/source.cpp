@@ -26,7 +26,8 @@ namespace
 constexpr std::string_view white_space = " \t\r\n\f\v";
 constexpr std::string_view key_file_prefix = "encryption-key-";
 
-std::string_view trim(std::string_view text)
+std::string_view
+trim(std::string_view text)
 {
 	const size_t first = text.find_first_not_of(white_space);
 	if (first == text.npos)
@@ -34,7 +35,8 @@ std::string_view trim(std::string_view text)
 	return text.substr(first, text.find_last_not_of(white_space) - first + 1);
 }
 
-Secret key_or_throw(std::string_view text)
+Secret
+key_or_throw(std::string_view text)
 {
 	auto key = parse_key(text);
 	if (!key)
@@ -43,17 +45,16 @@ Secret key_or_throw(std::string_view text)
 }
 
 /* A line of a key file without its comment and white space. */
-std::string_view key_of_line(std::string_view line)
+std::string_view
+key_of_line(std::string_view line)
 {
 	return trim(line.substr(0, line.find('#')));
 }
 
 class Descriptor
 {
-  public:
-	explicit Descriptor(int fd) : fd_(fd)
-	{
-	}
+public:
+	explicit Descriptor(int fd) : fd_(fd) {}
 	Descriptor(const Descriptor &) = delete;
 	Descriptor &operator=(const Descriptor &) = delete;
 	~Descriptor()
@@ -61,29 +62,21 @@ class Descriptor
 		if (fd_ >= 0)
 			close(fd_);
 	}
-	int get() const
-	{
-		return fd_;
-	}
-	int release()
-	{
-		return std::exchange(fd_, -1);
-	}
+	int get() const { return fd_; }
+	int release() { return std::exchange(fd_, -1); }
 
-  private:
+private:
 	int fd_;
 };
 
 struct CloseDirectory
 {
-	void operator()(DIR *directory) const
-	{
-		closedir(directory);
-	}
+	void operator()(DIR *directory) const { closedir(directory); }
 };
 using Directory = std::unique_ptr<DIR, CloseDirectory>;
 
-[[noreturn]] void throw_errno()
+[[noreturn]] void
+throw_errno()
 {
 	const int error_number = errno;
 	throw Failure{error_number == ENOENT   ? DBCRYPT_KEY_FILE_MISSING
@@ -93,7 +86,8 @@ using Directory = std::unique_ptr<DIR, CloseDirectory>;
 }
 
 /* Opens without waiting for a FIFO's writer and without inheriting to children. */
-int open_or_throw(int directory, const char *path)
+int
+open_or_throw(int directory, const char *path)
 {
 	int fd;
 	do
@@ -104,7 +98,8 @@ int open_or_throw(int directory, const char *path)
 	return fd;
 }
 
-struct stat status_or_throw(int fd)
+struct stat
+status_or_throw(int fd)
 {
 	struct stat status;
 	if (fstat(fd, &status) != 0)
@@ -113,7 +108,8 @@ struct stat status_or_throw(int fd)
 }
 
 /* PostgreSQL's rule for ssl_key_file. */
-void check_access(const struct stat &status)
+void
+check_access(const struct stat &status)
 {
 	if (!S_ISREG(status.st_mode))
 		throw Failure{DBCRYPT_KEY_FILE_NOT_REGULAR};
@@ -125,8 +121,8 @@ void check_access(const struct stat &status)
 		throw Failure{DBCRYPT_KEY_FILE_PERMISSIONS};
 }
 
-std::vector<Secret> keys_of_descriptor(int fd, const struct stat &status,
-									   dbcrypt_source_error *error)
+std::vector<Secret>
+keys_of_descriptor(int fd, const struct stat &status, dbcrypt_source_error *error)
 {
 	check_access(status);
 	if (status.st_size > static_cast<off_t>(key_file_limit))
@@ -153,7 +149,8 @@ std::vector<Secret> keys_of_descriptor(int fd, const struct stat &status,
 }
 
 /* Whether a directory entry is encryption-key-N. */
-bool is_key_file_name(std::string_view name)
+bool
+is_key_file_name(std::string_view name)
 {
 	if (name.substr(0, key_file_prefix.size()) != key_file_prefix)
 		return false;
@@ -162,7 +159,8 @@ bool is_key_file_name(std::string_view name)
 }
 
 /* Orders by N, highest first, however many digits it has. */
-bool higher_key_file(const std::string &left, const std::string &right)
+bool
+higher_key_file(const std::string &left, const std::string &right)
 {
 	const auto digits = [](std::string_view name)
 	{
@@ -178,7 +176,8 @@ bool higher_key_file(const std::string &left, const std::string &right)
 }
 
 /* The names of the key files in a directory, in ring order. */
-std::vector<std::string> key_file_names(DIR *directory)
+std::vector<std::string>
+key_file_names(DIR *directory)
 {
 	std::vector<std::string> names;
 	for (;;)
@@ -196,7 +195,8 @@ std::vector<std::string> key_file_names(DIR *directory)
 	return names;
 }
 
-Directory directory_of(Descriptor &fd)
+Directory
+directory_of(Descriptor &fd)
 {
 	Directory directory(fdopendir(fd.get()));
 	if (!directory)
@@ -206,7 +206,8 @@ Directory directory_of(Descriptor &fd)
 }
 
 /* FNV-1a, 64 bits. */
-uint64_t hash(uint64_t seed, const void *data, size_t size)
+uint64_t
+hash(uint64_t seed, const void *data, size_t size)
 {
 	const auto *const bytes = static_cast<const uint8_t *>(data);
 	for (size_t i = 0; i < size; i++)
@@ -214,7 +215,8 @@ uint64_t hash(uint64_t seed, const void *data, size_t size)
 	return seed;
 }
 
-uint64_t hash_status(uint64_t seed, const struct stat &status)
+uint64_t
+hash_status(uint64_t seed, const struct stat &status)
 {
 	const uint64_t facts[] = {
 		static_cast<uint64_t>(status.st_dev),		   static_cast<uint64_t>(status.st_ino),
@@ -227,7 +229,8 @@ uint64_t hash_status(uint64_t seed, const struct stat &status)
 
 } // namespace
 
-std::vector<Secret> keys_of_list(std::string_view list, dbcrypt_source_error *error)
+std::vector<Secret>
+keys_of_list(std::string_view list, dbcrypt_source_error *error)
 {
 	std::vector<Secret> keys;
 	if (trim(list).empty())
@@ -243,7 +246,8 @@ std::vector<Secret> keys_of_list(std::string_view list, dbcrypt_source_error *er
 	}
 }
 
-std::vector<Secret> keys_of_contents(Bytes contents, dbcrypt_source_error *error)
+std::vector<Secret>
+keys_of_contents(Bytes contents, dbcrypt_source_error *error)
 {
 	std::vector<Secret> keys;
 	if (contents.size() == key_size)
@@ -269,7 +273,8 @@ std::vector<Secret> keys_of_contents(Bytes contents, dbcrypt_source_error *error
 	return keys;
 }
 
-std::vector<Secret> keys_of_file(const char *path, dbcrypt_source_error *error)
+std::vector<Secret>
+keys_of_file(const char *path, dbcrypt_source_error *error)
 {
 	Descriptor fd(open_or_throw(AT_FDCWD, path));
 	const struct stat status = status_or_throw(fd.get());
@@ -294,7 +299,8 @@ std::vector<Secret> keys_of_file(const char *path, dbcrypt_source_error *error)
 	return keys;
 }
 
-uint64_t file_stamp(const char *path)
+uint64_t
+file_stamp(const char *path)
 {
 	struct stat status;
 	if (stat(path, &status) != 0)

@@ -27,7 +27,8 @@ constexpr int rounds = 15;
 constexpr size_t header_size = 12;
 constexpr size_t overhead = 40;
 
-void require(bool condition)
+void
+require(bool condition)
 {
 	if (!condition)
 	{
@@ -39,7 +40,7 @@ void require(bool condition)
 /* AES-256-GCM as a careful C program would call it. */
 class Bare
 {
-  public:
+public:
 	Bare()
 	{
 		uint8_t key[32];
@@ -85,14 +86,15 @@ class Bare
 		require(EVP_DecryptFinal_ex(opener, out + size, &done) == 1);
 	}
 
-  private:
+private:
 	EVP_CIPHER_CTX *sealer = EVP_CIPHER_CTX_new();
 	EVP_CIPHER_CTX *opener = EVP_CIPHER_CTX_new();
 	uint8_t pool[4092];
 	size_t used = sizeof(pool);
 };
 
-double time_once(size_t repeats, const std::function<void(size_t)> &loop)
+double
+time_once(size_t repeats, const std::function<void(size_t)> &loop)
 {
 	const auto start = std::chrono::steady_clock::now();
 	loop(repeats);
@@ -100,15 +102,17 @@ double time_once(size_t repeats, const std::function<void(size_t)> &loop)
 	return spent.count() / static_cast<double>(repeats);
 }
 
-double median(std::vector<double> values)
+double
+median(std::vector<double> values)
 {
 	std::sort(values.begin(), values.end());
 	return values[values.size() / 2];
 }
 
 /* Alternates the two loops, so that a noisy machine disturbs both alike. */
-void compare(const char *name, size_t repeats, const std::function<void(size_t)> &ours,
-			 const std::function<void(size_t)> &bare)
+void
+compare(const char *name, size_t repeats, const std::function<void(size_t)> &ours,
+		const std::function<void(size_t)> &bare)
 {
 	std::vector<double> ours_ns;
 	std::vector<double> bare_ns;
@@ -123,7 +127,8 @@ void compare(const char *name, size_t repeats, const std::function<void(size_t)>
 				median(bare_ns), median(ratios));
 }
 
-void bench_size(size_t size, size_t repeats, dbcrypt_ring *ring)
+void
+bench_size(size_t size, size_t repeats, dbcrypt_ring *ring)
 {
 	Bare bare;
 	std::vector<uint8_t> plaintext(size, 'x');
@@ -167,7 +172,8 @@ void bench_size(size_t size, size_t repeats, dbcrypt_ring *ring)
 	}
 }
 
-void bench_base64(size_t size, size_t repeats)
+void
+bench_base64(size_t size, size_t repeats)
 {
 	using namespace dbcrypt;
 	std::vector<uint8_t> binary(size, 0x5A);
@@ -182,14 +188,14 @@ void bench_base64(size_t size, size_t repeats)
 										  for (size_t i = 0; i < n; i++)
 											  base64_encode(binary.data(), size, text.data());
 									  }));
-		decode_ns.push_back(time_once(
-			repeats,
-			[&](size_t n)
-			{
-				size_t decoded;
-				for (size_t i = 0; i < n; i++)
-					require(base64_decode(text.data(), text.size(), binary.data(), &decoded));
-			}));
+		decode_ns.push_back(time_once(repeats,
+									  [&](size_t n)
+									  {
+										  size_t decoded;
+										  for (size_t i = 0; i < n; i++)
+											  require(base64_decode(text.data(), text.size(),
+																	binary.data(), &decoded));
+									  }));
 	}
 	std::printf("base64 of %zu bytes: encode %.3f, decode %.3f ns a byte\n", size,
 				median(encode_ns) / static_cast<double>(size),
@@ -198,7 +204,8 @@ void bench_base64(size_t size, size_t repeats)
 
 } // namespace
 
-int main()
+int
+main()
 {
 	char key[45];
 	dbcrypt_ring *const ring = dbcrypt_ring_new();

@@ -1,0 +1,91 @@
+#include "aead.h"
+
+#include "failure.h"
+#include "support.h"
+
+using namespace dbcrypt;
+using namespace test;
+
+namespace
+{
+
+Octets
+sealed(Aead &aead, const Octets &nonce, const Aad &aad, const Octets &plaintext)
+{
+	Octets out(plaintext.size() + Aead::tag_size);
+	aead.seal(nonce.data(), aad, plaintext, out.data());
+	return out;
+}
+
+} // namespace
+
+/* McGrew and Viega's test cases 13, 14 and 16, as NIST publishes them. */
+TEST(Aead, KnownAnswers)
+{
+	Aead zero(secret(Octets(32, 0)));
+	EXPECT_EQ(hex(sealed(zero, Octets(12, 0), {}, {})), "530f8afbc74536b9a963b4f1c4cb738b");
+	EXPECT_EQ(hex(sealed(zero, Octets(12, 0), {}, Octets(16, 0))),
+			  "cea7403d4d606b6e074ec5d3baf39d18d0d1c8a799996bf0265b98b5d48ab919");
+
+	Aead aead(secret(unhex("feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308")));
+	const Octets aad = unhex("feedfacedeadbeeffeedfacedeadbeefabaddad2");
+	const Octets plaintext =
+		unhex("d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72"
+			  "1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39");
+	const std::string expected = "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa"
+								 "8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662"
+								 "76fc6ece0f4e1768cddf8853bb2d551b";
+	const Octets nonce = unhex("cafebabefacedbaddecaf888");
+	for (size_t split = 0; split <= aad.size(); split++)
+	{
+		const Bytes all(aad);
+		EXPECT_EQ(hex(sealed(aead, nonce, {all.first(split), all.subspan(split)}, plaintext)),
+				  expected);
+	}
+}
+
+TEST(Aead, OpensAfterARefusal)
+{
+	Aead aead(secret(Octets(32, 5)));
+	const Octets nonce(12, 1);
+	const Octets good = sealed(aead, nonce, {}, octets("plain"));
+	Octets bad = good;
+	bad[0] ^= 1;
+	Octets out(good.size());
+	for (int i = 0; i < 3; i++)
+	{
+		EXPECT_FALSE(aead.open(nonce.data(), {}, bad, out.data()));
+		EXPECT_TRUE(aead.open(nonce.data(), {}, good, out.data()));
+		EXPECT_EQ(text({out.begin(), out.begin() + 5}), "plain");
+	}
+}
+
+TEST(Aead, LongAdditionalDataInEitherPiece)
+{
+	Aead aead(secret(Octets(32, 5)));
+	const Octets nonce(12, 1);
+	for (const size_t size : {1U, 243U, 244U, 245U, 256U, 257U, 100000U})
+	{
+		const Octets aad(size, 0x33);
+		Octets joined(12, 0x33);
+		joined.insert(joined.end(), aad.begin(), aad.end());
+		EXPECT_EQ(sealed(aead, nonce, {Octets(12, 0x33), aad}, octets("x")),
+				  sealed(aead, nonce, {joined, {}}, octets("x")));
+	}
+}
+
+/* More than one EVP call takes, in place. */
+TEST(Aead, OneGibibyteAndSome)
+{
+	constexpr size_t size = (size_t{1} << 30) + 21;
+	Aead aead(secret(Octets(32, 5)));
+	const Octets nonce(12, 1);
+	Octets buffer(size + Aead::tag_size, 'x');
+	aead.seal(nonce.data(), {}, {buffer.data(), size}, buffer.data());
+	EXPECT_NE(buffer[size - 1], 'x');
+	EXPECT_TRUE(aead.open(nonce.data(), {}, buffer, buffer.data()));
+	EXPECT_EQ(buffer[0], 'x');
+	EXPECT_EQ(buffer[size / 2], 'x');
+	EXPECT_EQ(buffer[(size_t{1} << 30) + 1], 'x');
+	EXPECT_EQ(buffer[size - 1], 'x');
+}

@@ -1,0 +1,58 @@
+#include "support.h"
+
+using namespace test;
+
+namespace
+{
+
+const std::string base64_key = "YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE="; /* 61 x 32 */
+
+std::string
+masked(std::string text, const dbcrypt_ring *only = nullptr, size_t expected = 1)
+{
+	EXPECT_EQ(dbcrypt_mask_keys(text.data(), text.size(), only), expected) << text;
+	return text;
+}
+
+std::string
+stars(size_t n)
+{
+	return std::string(n, '*');
+}
+
+} // namespace
+
+TEST(Mask, KeysOfBothSpellings)
+{
+	EXPECT_EQ(masked("SET dbcrypt.keys = '" + hex_key(0x6F) + "'"),
+			  "SET dbcrypt.keys = '" + stars(64) + "'");
+	EXPECT_EQ(masked("'" + base64_key + "," + hex_key(1) + "'", nullptr, 2),
+			  "'" + stars(44) + "," + stars(64) + "'");
+	EXPECT_EQ(masked(base64_key), stars(44));
+	EXPECT_EQ(masked("\\x" + std::string(64, 'A')), "\\x" + stars(64));
+	EXPECT_EQ(masked("keys=" + base64_key), "keys=" + stars(44));
+	/* The last character has trailing bits: a key typed wrong is hidden as well. */
+	EXPECT_EQ(masked(std::string(43, 'Z') + "="), stars(44));
+}
+
+TEST(Mask, LeavesTheRest)
+{
+	for (const std::string &text :
+		 {std::string(), std::string("hello"), hex_key(1) + "0", hex_key(1).substr(1),
+		  base64_key.substr(1), "a" + base64_key, base64_key.substr(0, 43), std::string(100, '='),
+		  std::string(44, 'A')})
+		EXPECT_EQ(masked(text, nullptr, 0), text);
+}
+
+TEST(Mask, WithARingOnlyItsKeysButAnywhere)
+{
+	TestRing ring(hex_key(0x61) + "," + hex_key(0x17));
+	EXPECT_EQ(masked(base64_key, ring), stars(44));
+	EXPECT_EQ(masked(hex_key(0x17), ring), stars(64));
+	EXPECT_EQ(masked(hex_key(0x18), ring, 0), hex_key(0x18));
+	EXPECT_EQ(masked("Qk" + std::string(40, 'F') + "E=", ring, 0),
+			  "Qk" + std::string(40, 'F') + "E=");
+	EXPECT_EQ(masked("abc" + hex_key(0x17) + "def", ring), "abc" + stars(64) + "def");
+	EXPECT_EQ(masked("n" + base64_key, ring), "n" + stars(44));
+	EXPECT_EQ(masked(hex_key(0x17) + hex_key(0x61), ring, 2), stars(128));
+}
