@@ -57,7 +57,7 @@ clean: FORCE
 endif
 
 LAYERS = unit fuzz interop regress isolation tap
-export PG_CONFIG TESTS
+export PG_CONFIG TESTS ACCEPT
 
 test: FORCE
 	test/harness/setup build test
@@ -93,6 +93,7 @@ help: FORCE
 	@echo 'make test-LAYER      one of: $(LAYERS)'
 	@echo '                     TESTS="..." chooses: a GoogleTest filter, a fuzz target, a'
 	@echo '                     pg_regress or isolation test, a test/t/*.pl file'
+	@echo '                     ACCEPT=1 makes what test-regress or test-isolation gave expected'
 	@echo 'make soak            the TAP tests with long loops'
 	@echo 'make demo            the main job on 100,000 rows, in a throwaway server'
 	@echo 'make bench           ratios to pgcrypto, OpenSSL and a plain UPDATE'
