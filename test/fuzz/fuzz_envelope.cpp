@@ -1,0 +1,102 @@
+/*
+ * fuzz_envelope.cpp
+ *		Any bytes as an envelope: no crash, and nothing opens that was not sealed here.
+ *
+ * The first byte chooses the form and whether to mend the header so that the
+ * rest is reached. The remaining bytes are the value.
+ */
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "base64.h"
+#include "core.h"
+
+namespace
+{
+
+void require(bool condition)
+{
+	if (!condition)
+		std::abort();
+}
+
+dbcrypt_ring *test_ring()
+{
+	static dbcrypt_ring *const ring = []
+	{
+		dbcrypt_ring *const made = dbcrypt_ring_new();
+		const std::string keys = std::string(64, '1') + "," + std::string(64, '2');
+		require(dbcrypt_ring_add_list(made, keys.data(), keys.size(), nullptr) == DBCRYPT_OK);
+		dbcrypt_ring_set_state(made, 0, DBCRYPT_STATE_REGISTERED);
+		return made;
+	}();
+	return ring;
+}
+
+/* A header of the second key, from a value that was sealed under it. */
+void mend_header(dbcrypt_form form, std::vector<uint8_t> &value)
+{
+	char canary[DBCRYPT_CANARY_SIZE + 1];
+	require(dbcrypt_make_canary(test_ring(), 1, canary) == DBCRYPT_OK);
+	if (form == DBCRYPT_TEXT)
+	{
+		if (value.size() >= 16)
+			std::memcpy(value.data(), canary, 16);
+		return;
+	}
+	uint8_t header[12];
+	size_t size;
+	require(dbcrypt::base64_decode(reinterpret_cast<const uint8_t *>(canary), 16, header, &size));
+	if (value.size() >= size)
+		std::memcpy(value.data(), header, size);
+}
+
+/* What opens must have been sealed by us: fuzzing cannot forge a tag. */
+void open_anything(dbcrypt_form form, const std::vector<uint8_t> &value)
+{
+	dbcrypt_ring *const ring = test_ring();
+	char id[DBCRYPT_KEY_ID_LEN + 1];
+	const auto header = dbcrypt_read_header(form, value.data(), value.size(), id);
+	std::vector<uint8_t> out(dbcrypt_decrypt_room(form, value.size()));
+	size_t size;
+	require(dbcrypt_decrypt(ring, form, value.data(), value.size(), nullptr, 0, out.data(),
+							&size) != DBCRYPT_OK);
+	std::vector<uint8_t> moved(value.size());
+	bool changed;
+	const auto status = dbcrypt_reencrypt(ring, form, value.data(), value.size(), nullptr, 0,
+										  moved.data(), &changed);
+	require(!changed);
+	require(header == DBCRYPT_OK || status == header);
+}
+
+/* Any plaintext goes there and back. */
+void round_trip(dbcrypt_form form, const std::vector<uint8_t> &plaintext)
+{
+	dbcrypt_ring *const ring = test_ring();
+	std::vector<uint8_t> value(dbcrypt_envelope_size(form, plaintext.size()));
+	require(dbcrypt_encrypt(ring, form, plaintext.data(), plaintext.size(), plaintext.data(),
+							plaintext.size() / 2, value.data()) == DBCRYPT_OK);
+	std::vector<uint8_t> out(dbcrypt_decrypt_room(form, value.size()));
+	size_t size;
+	require(dbcrypt_decrypt(ring, form, value.data(), value.size(), plaintext.data(),
+							plaintext.size() / 2, out.data(), &size) == DBCRYPT_OK);
+	out.resize(size);
+	require(out == plaintext);
+}
+
+} // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	if (size == 0)
+		return 0;
+	const auto form = (data[0] & 1) != 0 ? DBCRYPT_TEXT : DBCRYPT_BINARY;
+	std::vector<uint8_t> value(data + 1, data + size);
+	round_trip(form, value);
+	if ((data[0] & 2) != 0)
+		mend_header(form, value);
+	open_anything(form, value);
+	return 0;
+}
