@@ -56,7 +56,7 @@ clean: FORCE
 	rm -rf $(OBJS) dbcrypt.so $(EXTRA_CLEAN)
 endif
 
-LAYERS = unit fuzz interop regress isolation tap
+LAYERS = unit fuzz regress isolation tap
 export PG_CONFIG TESTS ACCEPT
 
 test: FORCE
