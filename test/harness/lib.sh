@@ -60,14 +60,14 @@ workspace_remove()
 	trap - EXIT
 	while IFS= read -r pidfile; do
 		pid=$(head -1 "$pidfile" 2>/dev/null)
-		# Recycled process ids are not ours to stop.
-		if [ -n "$pid" ] && tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | grep -q '^postgres\|/postgres$\|/postmaster$'; then
+		# A recycled process id is not ours to stop.
+		if [ -n "$pid" ] && grep -qF "$work" "/proc/$pid/cmdline" 2>/dev/null; then
 			kill -QUIT "$pid" 2>/dev/null && pids+=("$pid")
 		fi
 	done < <(find "$work" -name postmaster.pid 2>/dev/null)
-	for pid in ${pids[@]+"${pids[@]}"}; do
+	for pid in "${pids[@]}"; do
 		for _ in $(seq 100); do
-			kill -0 "$pid" 2>/dev/null || break
+			grep -q . "/proc/$pid/cmdline" 2>/dev/null || break # gone, or a zombie
 			sleep 0.1
 		done
 	done
