@@ -3,8 +3,18 @@
 #define WARNING 19
 #define NOTICE 18
 #define LOG 15
-#define ereport(elevel, ...) do { if ((elevel) >= ERROR) abort(); } while (0)
-#define elog(elevel, ...) do { if ((elevel) >= ERROR) abort(); } while (0)
+#define ereport(elevel, ...)   \
+	do                         \
+	{                          \
+		if ((elevel) >= ERROR) \
+			abort();           \
+	} while (0)
+#define elog(elevel, ...)      \
+	do                         \
+	{                          \
+		if ((elevel) >= ERROR) \
+			abort();           \
+	} while (0)
 #define PG_FUNCTION_INFO_V1(name)
 #define PG_MODULE_MAGIC
 #define PG_TRY() if (1)
