@@ -125,6 +125,26 @@ CREATE FUNCTION dbcrypt_rotate_all(dry_run boolean DEFAULT false,
 RETURNS SETOF record
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
+CREATE FUNCTION dbcrypt_progress_rows(
+    OUT pid int, OUT datid oid, OUT relid oid, OUT attnum int2, OUT phase text,
+    OUT blocks_total bigint, OUT blocks_done bigint, OUT rotated bigint, OUT started timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+
+-- Names are known for the current database alone, as in pg_stat_progress_vacuum.
+CREATE VIEW dbcrypt_progress AS
+    SELECT p.pid, d.datname, p.relid,
+           CASE WHEN d.datname = current_database() THEN p.relid::regclass END AS "table",
+           CASE WHEN d.datname = current_database() THEN a.attname END AS "column",
+           p.phase, p.blocks_total, p.blocks_done, p.rotated, p.started,
+           CASE WHEN p.blocks_done > 0 AND p.blocks_total >= p.blocks_done
+                THEN p.started + (clock_timestamp() - p.started)
+                                 * (p.blocks_total::float8 / p.blocks_done)
+            END AS estimated_end
+      FROM @extschema@.dbcrypt_progress_rows() p
+      LEFT JOIN pg_catalog.pg_database d ON d.oid = p.datid
+      LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = p.relid AND a.attnum = p.attnum;
+
 ---------------------------------------------------------------------
 -- Dumps and privileges
 ---------------------------------------------------------------------
@@ -133,7 +153,7 @@ SELECT pg_catalog.pg_extension_config_dump('dbcrypt_keys', '');
 SELECT pg_catalog.pg_extension_config_dump('dbcrypt_columns', '');
 
 GRANT SELECT ON dbcrypt_keys, dbcrypt_columns TO PUBLIC;
-GRANT SELECT ON dbcrypt_key_status TO pg_monitor;
+GRANT SELECT ON dbcrypt_key_status, dbcrypt_progress TO pg_monitor;
 
 REVOKE EXECUTE ON FUNCTION
     dbcrypt_encrypt(text, text), dbcrypt_encrypt(bytea, text),
@@ -142,8 +162,8 @@ REVOKE EXECUTE ON FUNCTION
     dbcrypt_generate_key(),
     dbcrypt_keys_changed(), dbcrypt_columns_number(), dbcrypt_columns_follow(),
     dbcrypt_register_keys(), dbcrypt_revoke_key(text), dbcrypt_reinstate_key(text),
-    dbcrypt_loaded_keys(),
+    dbcrypt_loaded_keys(), dbcrypt_progress_rows(),
     dbcrypt_register_column(regclass, name, text), dbcrypt_unregister_column(regclass, name),
     dbcrypt_rotate(regclass, name, text, boolean), dbcrypt_rotate_all(boolean)
 FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION dbcrypt_loaded_keys() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION dbcrypt_loaded_keys(), dbcrypt_progress_rows() TO pg_monitor;

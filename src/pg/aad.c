@@ -127,26 +127,19 @@ aad_parse(Relation rel, AttrNumber attnum, const char *expression)
 	return (Expr *) text;
 }
 
-Bytes
-aad_evaluate(ExprState *state, ExprContext *econtext, TupleTableSlot *slot,
-			 const ValuePlace *place)
+bool
+aad_evaluate(ExprState *state, ExprContext *econtext, TupleTableSlot *slot, Bytes *aad)
 {
 	MemoryContext caller;
 	bool		isnull;
 	Datum		value;
-	Bytes		aad;
 
 	econtext->ecxt_scantuple = slot;
 	value = ExecEvalExprSwitchContext(state, econtext, &isnull);
 	if (isnull)
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("AAD expression is null"),
-						errdetail("Table \"%s\", row (%u,%u).", RelationGetRelationName(place->rel),
-								  ItemPointerGetBlockNumberNoCheck(&place->tid),
-								  ItemPointerGetOffsetNumberNoCheck(&place->tid)),
-						errhint("Use coalesce() where a column may be null.")));
+		return false;
 	caller = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
-	aad = text_to_utf8(PG_DETOAST_DATUM_PACKED(value));
+	*aad = text_to_utf8(PG_DETOAST_DATUM_PACKED(value));
 	MemoryContextSwitchTo(caller);
-	return aad;
+	return true;
 }

@@ -35,27 +35,75 @@ cipher_init(ColumnCipher *cipher, Relation rel, const TargetColumn *target, ESta
 	}
 	cipher->econtext = GetPerTupleExprContext(estate);
 	cipher->query_context = estate->es_query_cxt;
+	cipher->soft_errors = false;
+	cipher->bad_reason = NULL;
 	cipher->aad = expression ? ExecPrepareExpr(expression, estate) : NULL;
 }
 
-/* The stored value and its AAD, in per-tuple memory; false if it is NULL. */
-static bool
-read_value(ColumnCipher *cipher, TupleTableSlot *slot, struct varlena **value, Bytes *aad)
+/*
+ * Throws for a bad value, or with soft_errors returns VALUE_BAD. What is wrong
+ * with the session's keys rather than with the value always throws.
+ */
+static ValueOutcome
+bad_value(ColumnCipher *cipher, dbcrypt_status status, struct varlena *envelope,
+		  const ValuePlace *place)
 {
-	ValuePlace	place = {cipher->rel, cipher->attnum, slot->tts_tid};
+	char		key_id[DBCRYPT_KEY_ID_LEN + 1] = "";
+	dbcrypt_ring *ring = session_ring();
+
+	if (dbcrypt_read_header(cipher->form, (uint8_t *) VARDATA_ANY(envelope),
+							VARSIZE_ANY_EXHDR(envelope), key_id) != DBCRYPT_OK)
+		key_id[0] = '\0';
+	if (cipher->soft_errors)
+		switch (status)
+		{
+			case DBCRYPT_KEY_REVOKED:
+				if (dbcrypt_ring_state(ring, 0) & DBCRYPT_STATE_REVOKED)
+					break;
+				/* FALLTHROUGH */
+			case DBCRYPT_KEY_NOT_LOADED:
+			case DBCRYPT_AUTHENTICATION_FAILED:
+			case DBCRYPT_NOT_AN_ENVELOPE:
+			case DBCRYPT_NEWER_FORMAT:
+			case DBCRYPT_NEWER_ALGORITHM:
+				cipher->bad_reason = status_message(status, key_id[0] ? key_id : NULL);
+				return VALUE_BAD;
+			default:
+				break;
+		}
+	raise_value_status(status, cipher->form, envelope, place);
+}
+
+/* The stored value in per-tuple memory; false if it is NULL. */
+static bool
+read_value(ColumnCipher *cipher, TupleTableSlot *slot, struct varlena **value)
+{
 	MemoryContext caller;
 	bool		isnull;
 	Datum		stored = slot_getattr(slot, cipher->attnum, &isnull);
 
 	if (isnull)
 		return false;
-	*aad = (Bytes){NULL, 0};
-	if (cipher->aad)
-		*aad = aad_evaluate(cipher->aad, cipher->econtext, slot, &place);
 	caller = MemoryContextSwitchTo(cipher->econtext->ecxt_per_tuple_memory);
 	*value = PG_DETOAST_DATUM_PACKED(stored);
 	MemoryContextSwitchTo(caller);
 	return true;
+}
+
+/* The row's AAD; false with soft_errors if its expression is NULL there. */
+static bool
+read_aad(ColumnCipher *cipher, TupleTableSlot *slot, Bytes *aad)
+{
+	*aad = (Bytes){NULL, 0};
+	if (cipher->aad == NULL ||
+		aad_evaluate(cipher->aad, cipher->econtext, slot, aad))
+		return true;
+	cipher->bad_reason = "AAD expression is null";
+	if (!cipher->soft_errors)
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("%s", cipher->bad_reason),
+						errhint("Use coalesce() where a column may be null.")));
+	return false;
 }
 
 /* A varlena in per-tuple memory; a clear error where none can be. */
@@ -136,8 +184,10 @@ cipher_reencrypt(ColumnCipher *cipher, TupleTableSlot *slot, bool check_current,
 	bool		changed = false;
 	dbcrypt_status status;
 
-	if (!read_value(cipher, slot, &envelope, &aad))
+	if (!read_value(cipher, slot, &envelope))
 		return VALUE_NULL;
+	if (!read_aad(cipher, slot, &aad))
+		return VALUE_BAD;
 
 	size = VARSIZE_ANY_EXHDR(envelope);
 	result = allocate_value(cipher, size);
@@ -146,7 +196,7 @@ cipher_reencrypt(ColumnCipher *cipher, TupleTableSlot *slot, bool check_current,
 	if (status == DBCRYPT_OK && !changed && check_current)
 		status = prove_value(cipher, envelope, aad);
 	if (status != DBCRYPT_OK)
-		raise_value_status(status, cipher->form, envelope, &place);
+		return bad_value(cipher, status, envelope, &place);
 	return changed ? set_value(cipher, result, change) : VALUE_CURRENT;
 }
 
@@ -162,15 +212,15 @@ cipher_encrypt(ColumnCipher *cipher, TupleTableSlot *slot, ColumnChange *change)
 	dbcrypt_ring *ring;
 	dbcrypt_status status;
 
-	if (!read_value(cipher, slot, &value, &aad))
+	if (!read_value(cipher, slot, &value))
 		return VALUE_NULL;
+	if (!read_aad(cipher, slot, &aad))
+		return VALUE_BAD;
 	if (dbcrypt_read_header(cipher->form, (uint8_t *) VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value),
 							key_id) != DBCRYPT_NOT_AN_ENVELOPE)
 	{
 		status = prove_value(cipher, value, aad);
-		if (status != DBCRYPT_OK)
-			raise_value_status(status, cipher->form, value, &place);
-		return VALUE_CURRENT;
+		return status == DBCRYPT_OK ? VALUE_CURRENT : bad_value(cipher, status, value, &place);
 	}
 
 	if (cipher->form == DBCRYPT_TEXT)
@@ -196,11 +246,13 @@ cipher_decrypt(ColumnCipher *cipher, TupleTableSlot *slot, ColumnChange *change)
 	Bytes		aad;
 	dbcrypt_status status;
 
-	if (!read_value(cipher, slot, &envelope, &aad))
+	if (!read_value(cipher, slot, &envelope))
 		return VALUE_NULL;
+	if (!read_aad(cipher, slot, &aad))
+		return VALUE_BAD;
 	status = open_value(cipher, envelope, aad, &plaintext);
 	if (status != DBCRYPT_OK)
-		raise_value_status(status, cipher->form, envelope, &place);
+		return bad_value(cipher, status, envelope, &place);
 	if (cipher->form == DBCRYPT_TEXT)
 	{
 		MemoryContext caller = MemoryContextSwitchTo(cipher->econtext->ecxt_per_tuple_memory);
@@ -211,6 +263,23 @@ cipher_decrypt(ColumnCipher *cipher, TupleTableSlot *slot, ColumnChange *change)
 	return set_value(cipher, plaintext, change);
 }
 
+ValueOutcome
+cipher_inspect(ColumnCipher *cipher, TupleTableSlot *slot)
+{
+	char		key_id[DBCRYPT_KEY_ID_LEN + 1];
+	bool		isnull;
+	Datum		stored = slot_getattr(slot, cipher->attnum, &isnull);
+	dbcrypt_ring *ring = session_ring();
+
+	if (isnull)
+		return VALUE_NULL;
+	if (dbcrypt_ring_count(ring) > 0 &&
+		value_read_header(stored, cipher->form, key_id) == DBCRYPT_OK &&
+		strcmp(key_id, dbcrypt_ring_key_id(ring, 0)) == 0)
+		return VALUE_CURRENT;
+	return VALUE_CHANGED;
+}
+
 CipherState
 cipher_examine(ColumnCipher *cipher, TupleTableSlot *slot, char *key_id)
 {
@@ -219,7 +288,7 @@ cipher_examine(ColumnCipher *cipher, TupleTableSlot *slot, char *key_id)
 	dbcrypt_ring *ring;
 
 	key_id[0] = '\0';
-	if (!read_value(cipher, slot, &envelope, &aad))
+	if (!read_value(cipher, slot, &envelope))
 		return CIPHER_NULL;
 	switch (dbcrypt_read_header(cipher->form, (uint8_t *) VARDATA_ANY(envelope),
 								VARSIZE_ANY_EXHDR(envelope), key_id))
@@ -231,6 +300,9 @@ cipher_examine(ColumnCipher *cipher, TupleTableSlot *slot, char *key_id)
 		default:
 			return CIPHER_FAILED;
 	}
+	cipher->soft_errors = true;
+	if (!read_aad(cipher, slot, &aad))
+		return CIPHER_FAILED;
 	switch (prove_value(cipher, envelope, aad))
 	{
 		case DBCRYPT_OK:

@@ -12,6 +12,7 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/backend_status.h"
 #include "utils/guc.h"
 #if PG_VERSION_NUM >= 160000
 #include "parser/parse_relation.h"
@@ -29,6 +30,17 @@ compat_owns_relation(Oid relid, Oid userid)
 	return object_ownercheck(RelationRelationId, relid, userid);
 #else
 	return pg_class_ownercheck(relid, userid);
+#endif
+}
+
+/* Status of the i-th backend, from 1. */
+static inline LocalPgBackendStatus *
+compat_backend_status(int i)
+{
+#if PG_VERSION_NUM >= 160000
+	return pgstat_get_local_beentry_by_index(i);
+#else
+	return pgstat_fetch_stat_local_beentry(i);
 #endif
 }
 
@@ -66,12 +78,12 @@ compat_init_range_table(EState *estate, RangeTblEntry *rte, Bitmapset *updated)
 
 /*
  * Updates the tuple at tid, and its index entries. Only TM_Ok has changed
- * anything. Sets *rechecks where a deferred constraint must be checked later.
+ * anything. *cold: it wrote index entries. Sets *rechecks where a deferred constraint must be checked later.
  */
 static inline TM_Result
 compat_update_tuple(ResultRelInfo *result, EState *estate, ItemPointer tid, TupleTableSlot *slot,
 					Snapshot snapshot, TM_FailureData *failure, LockTupleMode *lockmode,
-					List **rechecks)
+					bool *cold, List **rechecks)
 {
 	TM_Result	status;
 #if PG_VERSION_NUM >= 160000
@@ -80,6 +92,7 @@ compat_update_tuple(ResultRelInfo *result, EState *estate, ItemPointer tid, Tupl
 	bool		update_indexes = false;
 #endif
 
+	*cold = false;
 	*rechecks = NIL;
 	status = table_tuple_update(result->ri_RelationDesc, tid, slot, estate->es_output_cid,
 								snapshot, InvalidSnapshot, true, failure, lockmode,
@@ -87,10 +100,12 @@ compat_update_tuple(ResultRelInfo *result, EState *estate, ItemPointer tid, Tupl
 	if (status != TM_Ok)
 		return status;
 #if PG_VERSION_NUM >= 160000
+	*cold = update_indexes == TU_All;
 	if (update_indexes != TU_None)
 		*rechecks = ExecInsertIndexTuples(result, slot, estate, true, false, NULL, NIL,
 										  update_indexes == TU_Summarizing);
 #else
+	*cold = update_indexes;
 	if (update_indexes)
 		*rechecks = ExecInsertIndexTuples(result, slot, estate, true, false, NULL, NIL);
 #endif

@@ -13,6 +13,7 @@
 #include "access/attnum.h"
 #include "executor/tuptable.h"
 #include "nodes/execnodes.h"
+#include "replication/origin.h"
 #include "utils/rel.h"
 
 #include "../core/core.h"
@@ -31,6 +32,9 @@ typedef struct ValuePlace
 /* Throws what status means; key_id and place may be NULL. */
 pg_noreturn extern void raise_status(dbcrypt_status status, dbcrypt_form form, const char *key_id,
 									 const ValuePlace *place);
+
+/* The primary message of a status. */
+extern const char *status_message(dbcrypt_status status, const char *key_id);
 
 /* The same for an envelope that did not open, naming the key in question. */
 pg_noreturn extern void raise_value_status(dbcrypt_status status, dbcrypt_form form,
@@ -120,9 +124,12 @@ extern void owner_leave(const OwnerContext *saved);
  */
 extern Expr *aad_parse(Relation rel, AttrNumber attnum, const char *expression);
 
-/* The AAD of the row in slot, in the per-tuple memory of econtext. */
-extern Bytes aad_evaluate(ExprState *state, ExprContext *econtext, TupleTableSlot *slot,
-						  const ValuePlace *place);
+/*
+ * The AAD of the row in slot, in the per-tuple memory of econtext; false if the
+ * expression is NULL there.
+ */
+extern bool aad_evaluate(ExprState *state, ExprContext *econtext, TupleTableSlot *slot,
+						 Bytes *aad);
 
 /* ---- columns.c ---- */
 
@@ -178,7 +185,8 @@ typedef enum ValueOutcome
 	VALUE_NULL,
 	VALUE_CURRENT,				/* as it should be already */
 	VALUE_CHANGED,				/* the change is set */
-	VALUE_GONE					/* the row was deleted meanwhile */
+	VALUE_GONE,					/* the row was deleted meanwhile */
+	VALUE_BAD					/* it does not open; only with soft_errors */
 } ValueOutcome;
 
 /* What one value is found to be. */
@@ -205,6 +213,8 @@ typedef struct ColumnCipher
 	ExprState  *aad;			/* NULL for none */
 	ExprContext *econtext;
 	MemoryContext query_context;
+	bool		soft_errors;	/* return VALUE_BAD rather than throw for a bad value */
+	const char *bad_reason;		/* with VALUE_BAD, in per-tuple memory */
 } ColumnCipher;
 
 /*
@@ -231,6 +241,12 @@ extern ValueOutcome cipher_decrypt(ColumnCipher *cipher, TupleTableSlot *slot,
 								   ColumnChange *change);
 
 /*
+ * Whether the value needs to be re-encrypted, as cheaply as its scheme can tell:
+ * VALUE_CHANGED if it is not under the primary key, or no encrypted value.
+ */
+extern ValueOutcome cipher_inspect(ColumnCipher *cipher, TupleTableSlot *slot);
+
+/*
  * Opens the value and says what it is; never throws for a bad one. key_id has
  * DBCRYPT_KEY_ID_LEN + 1 bytes and is "" where the value names no key.
  */
@@ -238,6 +254,32 @@ extern CipherState cipher_examine(ColumnCipher *cipher, TupleTableSlot *slot, ch
 
 /* Status and key id of a value's header, however it is stored; no key needed. */
 extern dbcrypt_status value_read_header(Datum value, dbcrypt_form form, char *key_id);
+
+/* ---- origin.c ---- */
+
+/* The origin to mark changes with, made if need be; invalid where none is needed. */
+extern RepOriginId origin_lookup(void);
+
+/* Marks what is logged in between. An error in between must origin_leave too. */
+extern void origin_enter(RepOriginId origin);
+extern void origin_leave(RepOriginId origin);
+
+/* ---- progress.c ---- */
+
+typedef enum ProgressPhase
+{
+	PROGRESS_ROTATING,
+	PROGRESS_WAITING,			/* throttled */
+	PROGRESS_VACUUMING,
+	PROGRESS_CHECKING			/* the pass that must find nothing */
+} ProgressPhase;
+
+/* This backend's row of dbcrypt_progress; an abort ends it by itself. */
+extern void progress_start(Oid relid, AttrNumber attnum, uint64 blocks_total);
+extern void progress_total(uint64 blocks_total);
+extern void progress_phase(ProgressPhase phase);
+extern void progress_update(uint64 blocks_done, int64 rotated);
+extern void progress_end(void);
 
 /* ---- rowupdate.c ---- */
 
@@ -253,6 +295,8 @@ typedef struct RowUpdater
 	char	   *table_name;		/* qualified and quoted */
 	ItemPointerData tid;		/* of the row at work, for error contexts */
 	bool		updating;
+	RepOriginId origin;			/* InvalidRepOriginId: changes are not marked */
+	int64		cold_updates;	/* those that wrote index entries */
 	ErrorContextCallback error_context;
 	OwnerContext owner;
 } RowUpdater;

@@ -53,6 +53,15 @@ static const StatusError status_errors[] = {
 	[DBCRYPT_INTERNAL] = {ERRCODE_INTERNAL_ERROR, "the cryptographic library failed", NULL},
 };
 
+const char *
+status_message(dbcrypt_status status, const char *key_id)
+{
+	if ((int) status <= 0 || (size_t) status >= lengthof(status_errors) ||
+		status_errors[status].message == NULL)
+		elog(ERROR, "unexpected dbcrypt status %d", (int) status);
+	return psprintf(status_errors[status].message, key_id ? key_id : "of this value");
+}
+
 /* The DETAIL line: where the value stands and which key it names. */
 static void
 place_detail(const ValuePlace *place, const char *key_id)
@@ -73,21 +82,16 @@ place_detail(const ValuePlace *place, const char *key_id)
 void
 raise_status(dbcrypt_status status, dbcrypt_form form, const char *key_id, const ValuePlace *place)
 {
-	const StatusError *error;
-	int			sqlstate;
+	const char *message = status_message(status, key_id);
+	const char *hint = status_errors[status].hint;
+	int			sqlstate = status_errors[status].sqlstate;
 
-	if ((int) status <= 0 || (size_t) status >= lengthof(status_errors) ||
-		status_errors[status].message == NULL)
-		elog(ERROR, "unexpected dbcrypt status %d", (int) status);
-
-	error = &status_errors[status];
-	sqlstate = error->sqlstate;
 	if (status == DBCRYPT_NOT_AN_ENVELOPE && form == DBCRYPT_BINARY)
 		sqlstate = ERRCODE_INVALID_BINARY_REPRESENTATION;
 
 	ereport(ERROR,
-			(errcode(sqlstate), errmsg(error->message, key_id ? key_id : "of this value"),
-			 error->hint ? errhint("%s", error->hint) : 0, place_detail(place, key_id)));
+			(errcode(sqlstate), errmsg("%s", message), hint ? errhint("%s", hint) : 0,
+			 place_detail(place, key_id)));
 }
 
 /* Whether the ring holds this key and dbcrypt_keys has it revoked. */

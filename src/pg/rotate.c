@@ -14,6 +14,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -50,12 +51,17 @@ target_open(TargetColumn *target, LOCKMODE lockmode, const char *command)
 	return members;
 }
 
-/* Rotates one relation that is locked, as its owner. */
+/*
+ * Rotates one relation that is locked, as its owner. blocks_done counts the
+ * blocks of the relations before it.
+ */
 static void
-rotate_relation(Relation rel, const TargetColumn *target, bool dry_run, RotateCounts *counts)
+rotate_relation(Relation rel, const TargetColumn *target, bool dry_run, uint64 blocks_done,
+				RotateCounts *counts)
 {
 	RowUpdater	updater;
 	TableScanDesc scan;
+	BlockNumber block = InvalidBlockNumber;
 
 	updater_begin(&updater, rel, target, dry_run);
 	scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
@@ -66,6 +72,11 @@ rotate_relation(Relation rel, const TargetColumn *target, bool dry_run, RotateCo
 
 		CHECK_FOR_INTERRUPTS();
 		updater.tid = updater.row->tts_tid;
+		if (ItemPointerGetBlockNumber(&updater.tid) != block)
+		{
+			block = ItemPointerGetBlockNumber(&updater.tid);
+			progress_update(blocks_done++, counts->rotated);
+		}
 		if (dry_run)
 			outcome = cipher_reencrypt(&updater.cipher, updater.row, true, &change);
 		else
@@ -87,21 +98,31 @@ rotate_column(TargetColumn *target, bool dry_run)
 	RotateCounts counts = {0};
 	List	   *members;
 	ListCell   *cell;
+	uint64		blocks = 0;
 
 	PreventCommandDuringRecovery("dbcrypt_rotate");
 	if (!dry_run)
 		PreventCommandIfReadOnly("dbcrypt_rotate");
 	members = target_open(target, dry_run ? AccessShareLock : RowExclusiveLock, "rotate");
 
+	foreach(cell, members)
+		blocks += RelationGetNumberOfBlocks((Relation) lfirst(cell));
+	progress_start(target->relid, target->attnum, blocks);
+	blocks = 0;
+
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	foreach(cell, members)
 	{
-		rotate_relation(lfirst(cell), target, dry_run, &counts);
-		relation_close(lfirst(cell), NoLock);
+		Relation	rel = lfirst(cell);
+
+		rotate_relation(rel, target, dry_run, blocks, &counts);
+		blocks += RelationGetNumberOfBlocks(rel);
+		relation_close(rel, NoLock);
 	}
 	PopActiveSnapshot();
 	CommandCounterIncrement();
+	progress_end();
 
 	if (!dry_run)
 	{

@@ -63,6 +63,7 @@ updater_begin(RowUpdater *updater, Relation rel, const TargetColumn *target, boo
 	compat_init_range_table(
 		estate, rte,
 		bms_make_singleton(updater->cipher.attnum - FirstLowInvalidHeapAttributeNumber));
+	updater->origin = origin_lookup();
 	estate->es_snapshot = GetActiveSnapshot();
 	estate->es_output_cid = GetCurrentCommandId(true);
 	updater->result = makeNode(ResultRelInfo);
@@ -133,6 +134,28 @@ lock_newest_version(RowUpdater *updater, ItemPointer tid, LockTupleMode lockmode
 	return status == TM_Ok;
 }
 
+/* Writes updater->updated over the row at updater->tid, marked with our origin. */
+static TM_Result
+update_tuple(RowUpdater *updater, TM_FailureData *failure, LockTupleMode *lockmode, bool *cold,
+			 List **rechecks)
+{
+	volatile TM_Result status = TM_Invisible;
+
+	origin_enter(updater->origin);
+	PG_TRY();
+	{
+		status = compat_update_tuple(updater->result, updater->estate, &updater->tid,
+									 updater->updated, GetActiveSnapshot(), failure, lockmode,
+									 cold, rechecks);
+	}
+	PG_FINALLY();
+	{
+		origin_leave(updater->origin);
+	}
+	PG_END_TRY();
+	return status;
+}
+
 ValueOutcome
 updater_reencrypt_row(RowUpdater *updater)
 {
@@ -143,6 +166,7 @@ updater_reencrypt_row(RowUpdater *updater)
 		LockTupleMode lockmode;
 		TM_Result	status;
 		ValueOutcome outcome;
+		bool		cold;
 		List	   *rechecks;
 
 		updater->tid = updater->row->tts_tid;
@@ -152,12 +176,11 @@ updater_reencrypt_row(RowUpdater *updater)
 
 		updater->updating = true;
 		updater_build_row(updater, &change);
-		status = compat_update_tuple(updater->result, updater->estate, &updater->tid,
-									 updater->updated, GetActiveSnapshot(), &failure, &lockmode,
-									 &rechecks);
+		status = update_tuple(updater, &failure, &lockmode, &cold, &rechecks);
 		updater->updating = false;
 		if (status == TM_Ok)
 		{
+			updater->cold_updates += cold;
 			if (rechecks != NIL)
 				ereport(ERROR, (errcode(ERRCODE_UNIQUE_VIOLATION),
 								errmsg("row conflicts with a deferred constraint"),
