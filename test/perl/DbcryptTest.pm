@@ -9,12 +9,15 @@ use Digest::SHA qw(sha256_hex);
 use Exporter 'import';
 use Fcntl;
 use File::Find ();
+use MIME::Base64 qw(encode_base64);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(new_node key_file write_key_file key_hex key_id decrypt_all_ok
-  grep_files soak);
+our @EXPORT = qw(new_node key_file write_key_file key_hex key_id key_base64 secret_key
+  key_spellings new_session run_sql wait_for_setting
+  psql_error decrypt_all_ok grep_files no_key_in_files_ok
+  soak);
 
 # True when the long loops should run.
 sub soak
@@ -34,6 +37,27 @@ sub key_id
 {
 	my ($hex) = @_;
 	return substr(sha256_hex(pack('H*', $hex)), 0, 14);
+}
+
+# A key whose bytes occur nowhere by chance, in hex: one for each label.
+sub secret_key
+{
+	my ($label) = @_;
+	return sha256_hex("dbcrypt test key $label");
+}
+
+# The base64 of a key given in hex.
+sub key_base64
+{
+	my ($hex) = @_;
+	return encode_base64(pack('H*', $hex), '');
+}
+
+# How a key given in hex could stand in a file.
+sub key_spellings
+{
+	my ($hex) = @_;
+	return (raw => pack('H*', $hex), hex => $hex, HEX => uc $hex, base64 => key_base64($hex));
 }
 
 # Path of a node's key file, beside its data directory.
@@ -85,6 +109,47 @@ sub new_node
 	return $node;
 }
 
+# A psql session that stays open after errors; every query has its own time limit.
+sub new_session
+{
+	my ($node, $database, %opts) = @_;
+	my $session = $node->background_psql($database // 'postgres', on_error_stop => 0, %opts);
+	$session->set_query_timer_restart;
+	return $session;
+}
+
+# Runs a statement in such a session: (output, error messages).
+sub run_sql
+{
+	my ($session, $sql) = @_;
+	my $out = $session->query($sql);
+	my $err = $session->{stderr};
+	$session->{stderr} = '';
+	return ($out, $err);
+}
+
+# Waits until an open session has seen a reload.
+sub wait_for_setting
+{
+	my ($session, $name, $value) = @_;
+	for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		my ($seen) = run_sql($session, "SHOW $name");
+		return if $seen eq $value;
+		select undef, undef, undef, 0.1;
+	}
+	die "$name did not become \"$value\"";
+}
+
+# What psql prints to standard error for these statements in a new session.
+sub psql_error
+{
+	my ($node, $sql, %opts) = @_;
+	my $database = delete $opts{database} // 'postgres';
+	my ($rc, $out, $err) = $node->psql($database, $sql, %opts);
+	return $err;
+}
+
 # Asserts that every value of a column decrypts, in database postgres. The table,
 # column and AAD are SQL. Returns the number of values.
 sub decrypt_all_ok
@@ -116,6 +181,17 @@ sub grep_files
 		},
 		$dir);
 	return sort @found;
+}
+
+# Asserts that a key given in hex stands in no file below a directory.
+sub no_key_in_files_ok
+{
+	my ($dir, $hex, $where) = @_;
+	my %spelling = key_spellings($hex);
+	my @found = map { my $how = $_; map { "$_ ($how)" } grep_files($dir, $spelling{$how}) }
+	  sort keys %spelling;
+	is_deeply(\@found, [], "no key in $where");
+	return;
 }
 
 1;
