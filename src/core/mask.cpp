@@ -15,6 +15,9 @@ namespace
 constexpr size_t hex_size = 2 * key_size;
 constexpr size_t base64_size = base64_encoded_size(key_size); /* the last one is '=' */
 
+/* The shortest piece of a key that is hidden where no ring tells what is one. */
+constexpr size_t suspect_size = 20;
+
 bool
 is_digit_or_letter(char c, char last_lower)
 {
@@ -44,19 +47,16 @@ run_at(std::span<const char> text, size_t at, bool (*belongs)(char))
 	return end - at;
 }
 
-/* Without a ring everything of a key's shape is a key. */
 bool
-is_key(std::span<const char> text, const Ring *only)
+is_key(std::span<const char> text, const Ring &ring)
 {
-	if (only == nullptr)
-		return true;
 	const auto key = parse_key({text.data(), text.size()});
 	if (!key)
 		return false;
 	const auto bytes = reveal_secret(*key);
-	for (size_t i = 0; i < only->size(); i++)
+	for (size_t i = 0; i < ring.size(); i++)
 	{
-		const auto held = reveal_secret(only->at(i).bytes());
+		const auto held = reveal_secret(ring.at(i).bytes());
 		if (std::equal(bytes.begin(), bytes.end(), held.begin(), held.end()))
 			return true;
 	}
@@ -70,15 +70,47 @@ mask(std::span<char> text)
 	return 1;
 }
 
-/* Masks the hex keys of a run: a run that is one, or those of the ring anywhere in it. */
+/* What a key consists of, in hex or in either alphabet of base64. */
+bool
+is_of_key(char c)
+{
+	return is_base64(c) || c == '-' || c == '_';
+}
+
+/* Names of settings and functions are long too, but lower case without digits. */
+bool
+is_telling(char c)
+{
+	return is_of_key(c) && !(c >= 'a' && c <= 'z') && c != '-' && c != '_' && c != '/';
+}
+
+/* Masks what could be a key, a piece of one, or one that was mistyped. */
 size_t
-mask_hex(std::span<char> run, const Ring *only)
+mask_suspects(std::span<char> text)
 {
 	size_t masked = 0;
-	if (only == nullptr && run.size() != hex_size)
-		return 0;
+	for (size_t at = 0; at < text.size();)
+	{
+		const size_t size = run_at(text, at, is_of_key);
+		size_t end = at + size;
+		if (size >= suspect_size &&
+			std::any_of(text.begin() + at, text.begin() + end, is_telling))
+		{
+			end += run_at(text, end, [](char c) { return c == '='; });
+			masked += mask(text.subspan(at, end - at));
+		}
+		at = end + 1;
+	}
+	return masked;
+}
+
+/* Masks the ring's hex keys wherever they stand in a run. */
+size_t
+mask_hex(std::span<char> run, const Ring &ring)
+{
+	size_t masked = 0;
 	for (size_t at = 0; at + hex_size <= run.size();)
-		if (is_key(run.subspan(at, hex_size), only))
+		if (is_key(run.subspan(at, hex_size), ring))
 		{
 			masked += mask(run.subspan(at, hex_size));
 			at += hex_size;
@@ -93,23 +125,24 @@ mask_hex(std::span<char> run, const Ring *only)
 size_t
 mask_keys(std::span<char> text, const Ring *only)
 {
+	if (only == nullptr)
+		return mask_suspects(text);
+
 	size_t masked = 0;
 	for (size_t at = 0; at < text.size();)
 	{
 		const size_t size = run_at(text, at, is_hex);
-		if (size >= hex_size)
-			masked += mask_hex(text.subspan(at, size), only);
+		masked += mask_hex(text.subspan(at, size), *only);
 		at += size + 1;
 	}
 	for (size_t at = 0; at < text.size();)
 	{
 		const size_t size = run_at(text, at, is_base64);
 		const size_t end = at + size;
-		const bool fits = only == nullptr ? size == base64_size - 1 : size >= base64_size - 1;
-		if (fits && end < text.size() && text[end] == '=')
+		if (size >= base64_size - 1 && end < text.size() && text[end] == '=')
 		{
 			const auto candidate = text.subspan(end + 1 - base64_size, base64_size);
-			if (is_key(candidate, only))
+			if (is_key(candidate, *only))
 				masked += mask(candidate);
 		}
 		at = end + 1;

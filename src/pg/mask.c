@@ -28,7 +28,7 @@ names_keys_setting(const char *text)
 
 /*
  * A copy of the text without keys, or NULL if it holds none: no key of the
- * ring, and nothing that looks like a key where dbcrypt.keys is named.
+ * ring, and nothing that could be one where dbcrypt.keys is named.
  */
 static char *
 masked_copy(const char *text, bool mask_all)
@@ -106,6 +106,7 @@ mask_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 	{
 		char	   *masked = masked_copy(query, true);
 
+		mask_activity();		/* a refusal may come before the check hook */
 		if (masked)
 			query = masked;
 	}

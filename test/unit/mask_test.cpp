@@ -29,18 +29,30 @@ TEST(Mask, KeysOfBothSpellings)
 	EXPECT_EQ(masked("'" + base64_key + "," + hex_key(1) + "'", nullptr, 2),
 			  "'" + stars(44) + "," + stars(64) + "'");
 	EXPECT_EQ(masked(base64_key), stars(44));
-	EXPECT_EQ(masked("\\x" + std::string(64, 'A')), "\\x" + stars(64));
+	EXPECT_EQ(masked("\\x" + std::string(64, 'A')), "\\" + stars(65));
 	EXPECT_EQ(masked("keys=" + base64_key), "keys=" + stars(44));
 	/* The last character has trailing bits: a key typed wrong is hidden as well. */
 	EXPECT_EQ(masked(std::string(43, 'Z') + "="), stars(44));
 }
 
+TEST(Mask, KeysMistypedOrCut)
+{
+	for (const std::string &text :
+		 {hex_key(1) + "0", hex_key(1).substr(1), hex_key(1) + hex_key(2), base64_key.substr(1),
+		  "a" + base64_key, base64_key.substr(0, 43), base64_key + "=", std::string(44, 'A'),
+		  hex_key(1).substr(0, 20),
+		  std::string("YWFhYWFhYWF-YWFhYWFhYWFh_WFhYWFhYWFhYWFhYWE=")})
+		EXPECT_EQ(masked("('dbcrypt.keys', '" + text + "...')"),
+				  "('dbcrypt.keys', '" + stars(text.size()) + "...')");
+}
+
 TEST(Mask, LeavesTheRest)
 {
 	for (const std::string &text :
-		 {std::string(), std::string("hello"), hex_key(1) + "0", hex_key(1).substr(1),
-		  base64_key.substr(1), "a" + base64_key, base64_key.substr(0, 43), std::string(100, '='),
-		  std::string(44, 'A')})
+		 {std::string(), std::string("hello"), std::string(100, '='), hex_key(1).substr(0, 19),
+		  std::string("dbcrypt.keys needs shared_preload_libraries"),
+		  std::string("\"/etc/postgresql/main/postgresql.conf\""),
+		  std::string("encryption key 72cd6e8422c407")})
 		EXPECT_EQ(masked(text, nullptr, 0), text);
 }
 
