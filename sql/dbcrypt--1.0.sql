@@ -98,10 +98,14 @@ CREATE TRIGGER dbcrypt_columns_number
 CREATE FUNCTION dbcrypt_columns_follow() RETURNS event_trigger
 AS 'MODULE_PATHNAME' LANGUAGE C;
 CREATE EVENT TRIGGER dbcrypt_columns_renamed ON ddl_command_end
-    WHEN TAG IN ('ALTER TABLE', 'ALTER TYPE', 'ALTER VIEW')
+    WHEN TAG IN ('ALTER TABLE', 'ALTER TYPE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW',
+                 'ALTER FOREIGN TABLE')
     EXECUTE FUNCTION dbcrypt_columns_follow();
 CREATE EVENT TRIGGER dbcrypt_columns_dropped ON sql_drop
     EXECUTE FUNCTION dbcrypt_columns_follow();
+ALTER TABLE dbcrypt_columns ENABLE ALWAYS TRIGGER dbcrypt_columns_number;
+ALTER EVENT TRIGGER dbcrypt_columns_renamed ENABLE ALWAYS;
+ALTER EVENT TRIGGER dbcrypt_columns_dropped ENABLE ALWAYS;
 
 CREATE FUNCTION dbcrypt_register_column("table" regclass, "column" name, aad text DEFAULT NULL)
 RETURNS void

@@ -86,9 +86,25 @@ check_inputs(Relation rel, AttrNumber attnum, Node *expression)
 	}
 }
 
+/* Puts an error's position into the expression, not into the caller's query. */
+static void
+parse_error_context(void *source)
+{
+	int			position = geterrposition();
+
+	if (position > 0)
+	{
+		errposition(0);
+		internalerrposition(position);
+		internalerrquery(source);
+	}
+}
+
 Expr *
 aad_parse(Relation rel, AttrNumber attnum, const char *expression)
 {
+	ErrorContextCallback error_context = {.callback = parse_error_context,
+		.previous = error_context_stack};
 	ParseState *pstate;
 	ParseNamespaceItem *item;
 	char	   *source;
@@ -99,6 +115,8 @@ aad_parse(Relation rel, AttrNumber attnum, const char *expression)
 		return NULL;
 
 	source = psprintf("SELECT %s", expression);
+	error_context.arg = source;
+	error_context_stack = &error_context;
 	node = parse_single_expression(source);
 
 	pstate = make_parsestate(NULL);
@@ -106,8 +124,8 @@ aad_parse(Relation rel, AttrNumber attnum, const char *expression)
 	item = addRangeTableEntryForRelation(pstate, rel, AccessShareLock, NULL, false, false);
 	addNSItemToQuery(pstate, item, false, true, true);
 	node = transformExpr(pstate, node, EXPR_KIND_OTHER);
-	if (pstate->p_hasAggs || pstate->p_hasWindowFuncs || pstate->p_hasTargetSRFs ||
-		pstate->p_hasSubLinks)
+	if (pstate->p_hasAggs || pstate->p_hasWindowFuncs || pstate->p_hasSubLinks ||
+		expression_returns_set(node))
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("AAD expression cannot hold a subquery, an aggregate, a window "
 							   "function or a set-returning function")));
@@ -119,6 +137,7 @@ aad_parse(Relation rel, AttrNumber attnum, const char *expression)
 							   format_type_be(exprType(node)))));
 	assign_expr_collations(pstate, text);
 	free_parsestate(pstate);
+	error_context_stack = error_context.previous;
 
 	if (contain_volatile_functions(text))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
