@@ -220,10 +220,18 @@ read_row(HeapTuple tuple, TupleDesc desc, TargetColumn *target)
 	Datum		values[Natts_columns];
 	bool		nulls[Natts_columns];
 
+	HeapTuple	attribute;
+
 	heap_deform_tuple(tuple, desc, values, nulls);
 	target->relid = DatumGetObjectId(values[Anum_columns_table - 1]);
 	target->attnum = DatumGetInt16(values[Anum_columns_attnum - 1]);
-	target->name = get_attname(target->relid, target->attnum, true);
+	target->name = NULL;
+	attribute = SearchSysCacheAttNum(target->relid, target->attnum);
+	if (HeapTupleIsValid(attribute))
+	{
+		target->name = pstrdup(NameStr(((Form_pg_attribute) GETSTRUCT(attribute))->attname));
+		ReleaseSysCache(attribute);
+	}
 	target->registered_name = pstrdup(NameStr(*DatumGetName(values[Anum_columns_column - 1])));
 	target->aad = nulls[Anum_columns_aad - 1] ? NULL :
 		TextDatumGetCString(values[Anum_columns_aad - 1]);
