@@ -111,6 +111,31 @@ catalog_read_key_states(dbcrypt_ring *ring)
 	return relid;
 }
 
+List *
+catalog_keys(void)
+{
+	Relation	rel = table_open(catalog_relation("dbcrypt_keys"), AccessShareLock);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	List	   *keys = NIL;
+	HeapTuple	tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		RegisteredKey *key = palloc(sizeof(RegisteredKey));
+		Datum		values[Natts_keys];
+		bool		nulls[Natts_keys];
+
+		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
+		strlcpy(key->key_id, TextDatumGetCString(values[Anum_keys_key_id - 1]),
+				sizeof(key->key_id));
+		key->revoked = !nulls[Anum_keys_revoked_at - 1];
+		keys = lappend(keys, key);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return keys;
+}
+
 uint64
 catalog_execute(const char *query, int nargs, Oid *types, Datum *values, const char *nulls,
 				int expected)

@@ -5,11 +5,35 @@
 #include "postgres.h"
 
 #include "access/detoast.h"
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
 #include "dbcrypt.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
+
+/* Whether a type is a domain that forbids NULL, itself or below. */
+static bool
+domain_not_null(Oid type)
+{
+	bool		not_null = false;
+
+	while (!not_null && get_typtype(type) == TYPTYPE_DOMAIN)
+	{
+		HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+		Form_pg_type domain;
+
+		if (!HeapTupleIsValid(tuple))
+			elog(ERROR, "cache lookup failed for type %u", type);
+		domain = (Form_pg_type) GETSTRUCT(tuple);
+		not_null = domain->typnotnull;
+		type = domain->typbasetype;
+		ReleaseSysCache(tuple);
+	}
+	return not_null;
+}
 
 void
 cipher_init(ColumnCipher *cipher, Relation rel, const TargetColumn *target, EState *estate)
@@ -24,6 +48,7 @@ cipher_init(ColumnCipher *cipher, Relation rel, const TargetColumn *target, ESta
 	cipher->domain = get_typtype(attribute->atttypid) == TYPTYPE_DOMAIN ? attribute->atttypid :
 		InvalidOid;
 	cipher->domain_cache = NULL;
+	cipher->not_null = attribute->attnotnull || domain_not_null(attribute->atttypid);
 	cipher->max_characters = -1;
 	if (cipher->form == DBCRYPT_TEXT)
 	{
@@ -261,6 +286,23 @@ cipher_decrypt(ColumnCipher *cipher, TupleTableSlot *slot, ColumnChange *change)
 		MemoryContextSwitchTo(caller);
 	}
 	return set_value(cipher, plaintext, change);
+}
+
+ValueOutcome
+cipher_erase(ColumnCipher *cipher, TupleTableSlot *slot, ColumnChange *change)
+{
+	if (slot_attisnull(slot, cipher->attnum))
+		return VALUE_NULL;
+	if (cipher->not_null)
+		return set_value(cipher, allocate_value(cipher, 0), change);
+	if (OidIsValid(cipher->domain))
+		domain_check((Datum) 0, true, cipher->domain, &cipher->domain_cache,
+					 cipher->query_context);
+	change->count = 1;
+	change->attnums[0] = cipher->attnum;
+	change->values[0] = (Datum) 0;
+	change->nulls[0] = true;
+	return VALUE_CHANGED;
 }
 
 ValueOutcome

@@ -178,11 +178,24 @@ column_form(Relation rel, AttrNumber attnum)
 	}
 }
 
+/* Refuses a column that decides in which partition a row lies. */
+static void
+check_partition_key(Relation rel, const char *column)
+{
+	AttrNumber	attnum = get_attnum(RelationGetRelid(rel), column);
+
+	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE &&
+		has_partition_attrs(rel, bms_make_singleton(attnum - FirstLowInvalidHeapAttributeNumber),
+							NULL))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("column \"%s\" is part of the partition key of table \"%s\"", column,
+							   RelationGetRelationName(rel))));
+}
+
 AttrNumber
 column_check_relation(Relation rel, const char *column)
 {
 	AttrNumber	attnum;
-	Bitmapset  *self;
 	char	   *foreign_key;
 
 	check_relkind(rel);
@@ -200,11 +213,19 @@ column_check_relation(Relation rel, const char *column)
 						errmsg("column \"%s\" of table \"%s\" is a generated column", column,
 							   RelationGetRelationName(rel))));
 
-	self = bms_make_singleton(attnum - FirstLowInvalidHeapAttributeNumber);
-	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE && has_partition_attrs(rel, self, NULL))
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("column \"%s\" is part of the partition key of table \"%s\"", column,
-							   RelationGetRelationName(rel))));
+	check_partition_key(rel, column);
+	if (rel->rd_rel->relispartition)
+	{
+		ListCell   *cell;
+
+		foreach(cell, get_partition_ancestors(RelationGetRelid(rel)))
+		{
+			Relation	ancestor = relation_open(lfirst_oid(cell), AccessShareLock);
+
+			check_partition_key(ancestor, column);
+			relation_close(ancestor, NoLock);
+		}
+	}
 	foreign_key = foreign_key_of(rel, attnum);
 	if (foreign_key)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -323,6 +344,19 @@ column_register(const TargetColumn *target)
 						   lengthof(types), types, values, nulls, SPI_OK_INSERT);
 }
 
+bool
+column_unregister(Oid relid, AttrNumber attnum)
+{
+	Oid			types[] = {REGCLASSOID, INT2OID};
+	Datum		values[2];
+
+	values[0] = ObjectIdGetDatum(relid);
+	values[1] = Int16GetDatum(attnum);
+	return catalog_execute(psprintf("DELETE FROM %s WHERE \"table\" = $1 AND attnum = $2",
+									catalog_relation_name("dbcrypt_columns")),
+						   lengthof(types), types, values, NULL, SPI_OK_DELETE) > 0;
+}
+
 void
 column_resolve_aad(TargetColumn *target)
 {
@@ -380,20 +414,13 @@ dbcrypt_unregister_column(PG_FUNCTION_ARGS)
 {
 	Oid			relid = PG_GETARG_OID(0);
 	char	   *column = NameStr(*PG_GETARG_NAME(1));
-	Oid			types[] = {REGCLASSOID, INT2OID};
-	Datum		values[2];
-	uint64		deleted;
+	bool		unregistered;
 
 	column_check_owner(relid);
-	values[0] = ObjectIdGetDatum(relid);
-	values[1] = Int16GetDatum(get_attnum(relid, column));
-
 	SPI_connect();
-	deleted = catalog_execute(psprintf("DELETE FROM %s WHERE \"table\" = $1 AND attnum = $2",
-									   catalog_relation_name("dbcrypt_columns")),
-							  lengthof(types), types, values, NULL, SPI_OK_DELETE);
+	unregistered = column_unregister(relid, get_attnum(relid, column));
 	SPI_finish();
-	if (deleted == 0)
+	if (!unregistered)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("column \"%s\" of table \"%s\" is not registered", column,
 							   get_rel_name(relid))));
@@ -455,9 +482,7 @@ dbcrypt_columns_follow(PG_FUNCTION_ARGS)
 		values[0] = ObjectIdGetDatum(target->relid);
 		values[1] = Int16GetDatum(target->attnum);
 		if (target->name == NULL)
-			(void) catalog_execute(psprintf("DELETE FROM %s WHERE \"table\" = $1 AND attnum = $2",
-											catalog_relation_name("dbcrypt_columns")),
-								   2, types, values, NULL, SPI_OK_DELETE);
+			(void) column_unregister(target->relid, target->attnum);
 		else if (strcmp(target->name, target->registered_name) != 0)
 		{
 			values[2] = DirectFunctionCall1(namein, CStringGetDatum(target->name));

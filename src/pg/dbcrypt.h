@@ -45,8 +45,12 @@ pg_noreturn extern void raise_value_status(dbcrypt_status status, dbcrypt_form f
 extern char *dbcrypt_keys_setting;
 extern char *dbcrypt_key_file_setting;
 extern char *dbcrypt_key_command_setting;
+extern char *dbcrypt_decrypt_keys_setting;
 
 extern void settings_init(void);
+
+/* Whether dbcrypt.decrypt_keys names this key. */
+extern bool settings_decrypt_key(const char *key_id);
 
 /* ---- mask.c ---- */
 
@@ -82,6 +86,16 @@ extern char *catalog_relation_name(const char *name);
 
 /* Sets each ring key's state from dbcrypt_keys; its OID, to watch for changes. */
 extern Oid	catalog_read_key_states(dbcrypt_ring *ring);
+
+/* A row of dbcrypt_keys. */
+typedef struct RegisteredKey
+{
+	char		key_id[DBCRYPT_KEY_ID_LEN + 1];
+	bool		revoked;
+} RegisteredKey;
+
+/* Every row of dbcrypt_keys, as RegisteredKey. */
+extern List *catalog_keys(void);
 
 /* Runs a query as the owner of dbcrypt's tables, whoever the caller is. */
 extern uint64 catalog_execute(const char *query, int nargs, Oid *types, Datum *values,
@@ -167,6 +181,9 @@ extern void column_resolve_aad(TargetColumn *target);
 /* Registers a column, or does nothing if it is. Not for temporary tables. Needs SPI. */
 extern void column_register(const TargetColumn *target);
 
+/* Unregisters a column; false if it was not registered. Needs SPI. */
+extern bool column_unregister(Oid relid, AttrNumber attnum);
+
 /* ---- cipher.c ---- */
 
 /* New values of a row: the column's, and those of its companions. */
@@ -186,7 +203,8 @@ typedef enum ValueOutcome
 	VALUE_CURRENT,				/* as it should be already */
 	VALUE_CHANGED,				/* the change is set */
 	VALUE_GONE,					/* the row was deleted meanwhile */
-	VALUE_BAD					/* it does not open; only with soft_errors */
+	VALUE_BAD,					/* it does not open; only with soft_errors */
+	VALUE_BUSY					/* someone else is changing the row; only with nowait */
 } ValueOutcome;
 
 /* What one value is found to be. */
@@ -208,6 +226,7 @@ typedef struct ColumnCipher
 	AttrNumber	attnum;
 	dbcrypt_form form;
 	Oid			domain;			/* InvalidOid unless the type is a domain */
+	bool		not_null;		/* the column or its domain */
 	void	   *domain_cache;
 	int			max_characters; /* of varchar(n), or -1 */
 	ExprState  *aad;			/* NULL for none */
@@ -232,6 +251,7 @@ extern void cipher_init(ColumnCipher *cipher, Relation rel, const TargetColumn *
  * reencrypt: to the primary key; check_current opens what is there already too.
  * encrypt: from plaintext; a value that is an envelope must open, and stays.
  * decrypt: to plaintext.
+ * erase: to NULL, or '' where the column cannot be; looks at no value.
  */
 extern ValueOutcome cipher_reencrypt(ColumnCipher *cipher, TupleTableSlot *slot,
 									 bool check_current, ColumnChange *change);
@@ -239,6 +259,8 @@ extern ValueOutcome cipher_encrypt(ColumnCipher *cipher, TupleTableSlot *slot,
 								   ColumnChange *change);
 extern ValueOutcome cipher_decrypt(ColumnCipher *cipher, TupleTableSlot *slot,
 								   ColumnChange *change);
+
+extern ValueOutcome cipher_erase(ColumnCipher *cipher, TupleTableSlot *slot, ColumnChange *change);
 
 /*
  * Whether the value needs to be re-encrypted, as cheaply as its scheme can tell:
@@ -288,13 +310,14 @@ typedef struct RowUpdater
 {
 	Relation	rel;
 	EState	   *estate;
-	ResultRelInfo *result;		/* NULL when rows are only read */
+	ResultRelInfo *result;		/* without its indexes when rows are only read */
 	ColumnCipher cipher;
 	TupleTableSlot *row;		/* as scanned, or as relocked */
 	TupleTableSlot *updated;
 	char	   *table_name;		/* qualified and quoted */
 	ItemPointerData tid;		/* of the row at work, for error contexts */
 	bool		updating;
+	bool		nowait;			/* return VALUE_BUSY rather than wait for a row */
 	RepOriginId origin;			/* InvalidRepOriginId: changes are not marked */
 	int64		cold_updates;	/* those that wrote index entries */
 	ErrorContextCallback error_context;
@@ -311,7 +334,7 @@ extern void updater_end(RowUpdater *updater);
 
 /*
  * Puts into updater->updated the row with its change: generated columns
- * computed, constraints checked.
+ * computed, constraints checked, dropped columns NULL.
  */
 extern void updater_build_row(RowUpdater *updater, const ColumnChange *change);
 
@@ -335,7 +358,9 @@ typedef struct RotateCounts
 /*
  * Locks a table and its children, checks that the caller may and dbcrypt can
  * work on the column, and resolves the target's number and AAD. Returns the
- * open relations that have rows of their own.
+ * open relations that have rows of their own. With more than AccessShareLock,
+ * no key is revoked before the transaction ends, even if nobody has registered
+ * the column yet.
  */
 extern List *target_open(TargetColumn *target, LOCKMODE lockmode, const char *command);
 

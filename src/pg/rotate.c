@@ -15,6 +15,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -32,6 +33,8 @@ target_open(TargetColumn *target, LOCKMODE lockmode, const char *command)
 	ListCell   *cell;
 
 	column_check_owner(target->relid);
+	if (lockmode > AccessShareLock)
+		LockRelationOid(catalog_relation("dbcrypt_columns"), RowExclusiveLock);
 	relids = column_lock_members(target->relid, lockmode);
 	column_check_owner(target->relid);
 	foreach(cell, relids)

@@ -52,10 +52,7 @@ updater_begin(RowUpdater *updater, Relation rel, const TargetColumn *target, boo
 	updater->estate = estate = CreateExecutorState();
 	updater->row = table_slot_create(rel, NULL);
 	cipher_init(&updater->cipher, rel, target, estate);
-	if (read_only)
-		return;
 
-	CheckCmdReplicaIdentity(rel, CMD_UPDATE);
 	rte->rtekind = RTE_RELATION;
 	rte->relid = RelationGetRelid(rel);
 	rte->relkind = rel->rd_rel->relkind;
@@ -63,24 +60,25 @@ updater_begin(RowUpdater *updater, Relation rel, const TargetColumn *target, boo
 	compat_init_range_table(
 		estate, rte,
 		bms_make_singleton(updater->cipher.attnum - FirstLowInvalidHeapAttributeNumber));
-	updater->origin = origin_lookup();
 	estate->es_snapshot = GetActiveSnapshot();
-	estate->es_output_cid = GetCurrentCommandId(true);
 	updater->result = makeNode(ResultRelInfo);
 	InitResultRelInfo(updater->result, rel, 1, NULL, 0);
-	ExecOpenIndices(updater->result, false);
 	updater->updated = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
+	if (read_only)
+		return;
+
+	CheckCmdReplicaIdentity(rel, CMD_UPDATE);
+	updater->origin = origin_lookup();
+	estate->es_output_cid = GetCurrentCommandId(true);
+	ExecOpenIndices(updater->result, false);
 }
 
 void
 updater_end(RowUpdater *updater)
 {
 	error_context_stack = updater->error_context.previous;
-	if (updater->result)
-	{
-		ExecCloseIndices(updater->result);
-		ExecDropSingleTupleTableSlot(updater->updated);
-	}
+	ExecCloseIndices(updater->result);
+	ExecDropSingleTupleTableSlot(updater->updated);
 	ExecDropSingleTupleTableSlot(updater->row);
 	ExecResetTupleTable(updater->estate->es_tupleTable, false);
 	FreeExecutorState(updater->estate);
@@ -91,13 +89,16 @@ void
 updater_build_row(RowUpdater *updater, const ColumnChange *change)
 {
 	TupleTableSlot *updated = updater->updated;
-	size_t		natts = RelationGetDescr(updater->rel)->natts;
-	TupleConstr *constr = RelationGetDescr(updater->rel)->constr;
+	TupleDesc	desc = RelationGetDescr(updater->rel);
+	TupleConstr *constr = desc->constr;
 
 	slot_getallattrs(updater->row);
 	ExecClearTuple(updated);
-	memcpy(updated->tts_values, updater->row->tts_values, natts * sizeof(Datum));
-	memcpy(updated->tts_isnull, updater->row->tts_isnull, natts * sizeof(bool));
+	memcpy(updated->tts_values, updater->row->tts_values, desc->natts * sizeof(Datum));
+	memcpy(updated->tts_isnull, updater->row->tts_isnull, desc->natts * sizeof(bool));
+	for (int i = 0; i < desc->natts; i++)
+		if (TupleDescAttr(desc, i)->attisdropped)
+			updated->tts_isnull[i] = true;
 	for (int i = 0; i < change->count; i++)
 	{
 		updated->tts_values[change->attnums[i] - 1] = change->values[i];
@@ -145,8 +146,8 @@ update_tuple(RowUpdater *updater, TM_FailureData *failure, LockTupleMode *lockmo
 	PG_TRY();
 	{
 		status = compat_update_tuple(updater->result, updater->estate, &updater->tid,
-									 updater->updated, GetActiveSnapshot(), failure, lockmode,
-									 cold, rechecks);
+									 updater->updated, GetActiveSnapshot(), !updater->nowait,
+									 failure, lockmode, cold, rechecks);
 	}
 	PG_FINALLY();
 	{
@@ -187,6 +188,9 @@ updater_reencrypt_row(RowUpdater *updater)
 								errhint("Run SET CONSTRAINTS ALL IMMEDIATE first.")));
 			return VALUE_CHANGED;
 		}
+		if (updater->nowait && (status == TM_BeingModified || status == TM_Updated ||
+								status == TM_Deleted))
+			return VALUE_BUSY;
 		if (status == TM_Deleted && ItemPointerIndicatesMovedPartitions(&failure.ctid))
 			ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 							errmsg("row was moved to another partition by a concurrent update"),

@@ -14,6 +14,7 @@
 char	   *dbcrypt_keys_setting = NULL;
 char	   *dbcrypt_key_file_setting = NULL;
 char	   *dbcrypt_key_command_setting = NULL;
+char	   *dbcrypt_decrypt_keys_setting = NULL;
 
 /* Loaded at server start, so that no placeholder ever showed a literal key. */
 static bool preloaded = false;
@@ -110,6 +111,56 @@ check_key_file(char **newval, void **extra, GucSource source)
 	return false;
 }
 
+/*
+ * The next key id of a comma-separated list, of DBCRYPT_KEY_ID_LEN characters,
+ * and what follows it in *list; NULL at the end or where there is none.
+ */
+static const char *
+next_key_id(const char **list)
+{
+	const char *id = *list + strspn(*list, " \t\n");
+	const char *end = id + strspn(id, "0123456789abcdef");
+
+	if (end - id != DBCRYPT_KEY_ID_LEN)
+		return NULL;
+	end += strspn(end, " \t\n");
+	if (*end != ',' && *end != '\0')
+		return NULL;
+	*list = *end == ',' ? end + 1 : end;
+	return id;
+}
+
+bool
+settings_decrypt_key(const char *key_id)
+{
+	const char *list = dbcrypt_decrypt_keys_setting ? dbcrypt_decrypt_keys_setting : "";
+	const char *id;
+
+	while ((id = next_key_id(&list)) != NULL)
+		if (strncmp(id, key_id, DBCRYPT_KEY_ID_LEN) == 0)
+			return true;
+	return false;
+}
+
+/* A list of key ids. Someone may write a key instead, so no value is echoed. */
+static bool
+check_decrypt_keys(char **newval, void **extra, GucSource source)
+{
+	const char *list = *newval;
+
+	if (list == NULL)
+		return true;
+	while (*list != '\0')
+		if (next_key_id(&list) == NULL)
+		{
+			GUC_check_errmsg("invalid list of key ids in dbcrypt.decrypt_keys");
+			GUC_check_errdetail("A key id is %d hex digits in lower case.", DBCRYPT_KEY_ID_LEN);
+			GUC_check_errhint("dbcrypt_key_status has the ids of all keys.");
+			return false;
+		}
+	return true;
+}
+
 /* Assign hook of every key source. */
 static void
 assign_source(const char *newval, void *extra)
@@ -122,6 +173,10 @@ settings_init(void)
 {
 	preloaded = process_shared_preload_libraries_in_progress;
 
+	DefineCustomStringVariable("dbcrypt.decrypt_keys",
+							   "Ids of the keys that dbcrypt_decrypt_column() may decrypt.",
+							   "Comma-separated.", &dbcrypt_decrypt_keys_setting, "", PGC_USERSET,
+							   GUC_LIST_INPUT, check_decrypt_keys, NULL, NULL);
 	DefineCustomStringVariable("dbcrypt.key_command",
 							   "Shell command that prints what a key file holds.",
 							   "Run by every session at its first use and after a reload.",
