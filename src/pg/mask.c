@@ -14,15 +14,30 @@
 static emit_log_hook_type previous_emit_log = NULL;
 static ProcessUtility_hook_type previous_process_utility = NULL;
 
-/* Whether a text names the setting that holds literal keys. */
+/* Where a word and the quotes and blanks around it end; NULL if it is not here. */
+static const char *
+skip_word(const char *text, const char *word)
+{
+	static const char around[] = "\" \t\r\n";
+
+	text += strspn(text, around);
+	if (pg_strncasecmp(text, word, strlen(word)) != 0)
+		return NULL;
+	text += strlen(word);
+	return text + strspn(text, around);
+}
+
+/* Whether a text names the setting that holds literal keys, as SQL may spell it. */
 static bool
 names_keys_setting(const char *text)
 {
-	static const char name[] = "dbcrypt.keys";
-
 	for (; *text; text++)
-		if (pg_strncasecmp(text, name, sizeof(name) - 1) == 0)
+	{
+		const char *end = skip_word(text, "dbcrypt");
+
+		if (end && *end == '.' && skip_word(end + 1, "keys"))
 			return true;
+	}
 	return false;
 }
 
@@ -79,7 +94,10 @@ mask_log(ErrorData *edata)
 
 		edata->hide_stmt = masked != NULL;
 		if (masked)
+		{
+			mask_activity();
 			pfree(masked);
+		}
 	}
 	if (previous_emit_log)
 		previous_emit_log(edata);
