@@ -129,6 +129,15 @@ CREATE FUNCTION dbcrypt_rotate_all(dry_run boolean DEFAULT false,
 RETURNS SETOF record
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
+CREATE PROCEDURE dbcrypt_rotate_online("table" regclass, "column" name, aad text DEFAULT NULL,
+    batch_blocks int DEFAULT 128, busy_share float8 DEFAULT 1,
+    max_wal_rate text DEFAULT NULL, max_lag text DEFAULT NULL,
+    workers int DEFAULT 1, on_error text DEFAULT 'stop', vacuum_every int DEFAULT NULL,
+    INOUT scanned bigint DEFAULT NULL, INOUT rotated bigint DEFAULT NULL,
+    INOUT current bigint DEFAULT NULL, INOUT nulls bigint DEFAULT NULL,
+    INOUT skipped bigint DEFAULT NULL)
+AS 'MODULE_PATHNAME' LANGUAGE C;
+
 CREATE FUNCTION dbcrypt_progress_rows(
     OUT pid int, OUT datid oid, OUT relid oid, OUT attnum int2, OUT phase text,
     OUT blocks_total bigint, OUT blocks_done bigint, OUT rotated bigint, OUT started timestamptz)
@@ -137,7 +146,7 @@ AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 
 -- Names are known for the current database alone, as in pg_stat_progress_vacuum.
 CREATE VIEW dbcrypt_progress AS
-    SELECT p.pid, d.datname, p.relid,
+    SELECT p.pid, d.datname AS database, p.relid,
            CASE WHEN d.datname = current_database() THEN p.relid::regclass END AS "table",
            CASE WHEN d.datname = current_database() THEN a.attname END AS "column",
            p.phase, p.blocks_total, p.blocks_done, p.rotated, p.started,
@@ -169,5 +178,9 @@ REVOKE EXECUTE ON FUNCTION
     dbcrypt_loaded_keys(), dbcrypt_progress_rows(),
     dbcrypt_register_column(regclass, name, text), dbcrypt_unregister_column(regclass, name),
     dbcrypt_rotate(regclass, name, text, boolean), dbcrypt_rotate_all(boolean)
+FROM PUBLIC;
+REVOKE EXECUTE ON PROCEDURE
+    dbcrypt_rotate_online(regclass, name, text, int, float8, text, text, int, text, int,
+                          bigint, bigint, bigint, bigint, bigint)
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION dbcrypt_loaded_keys(), dbcrypt_progress_rows() TO pg_monitor;

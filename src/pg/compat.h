@@ -82,8 +82,8 @@ compat_init_range_table(EState *estate, RangeTblEntry *rte, Bitmapset *updated)
  */
 static inline TM_Result
 compat_update_tuple(ResultRelInfo *result, EState *estate, ItemPointer tid, TupleTableSlot *slot,
-					Snapshot snapshot, TM_FailureData *failure, LockTupleMode *lockmode,
-					bool *cold, List **rechecks)
+					Snapshot snapshot, bool wait, TM_FailureData *failure,
+					LockTupleMode *lockmode, bool *cold, List **rechecks)
 {
 	TM_Result	status;
 #if PG_VERSION_NUM >= 160000
@@ -95,7 +95,7 @@ compat_update_tuple(ResultRelInfo *result, EState *estate, ItemPointer tid, Tupl
 	*cold = false;
 	*rechecks = NIL;
 	status = table_tuple_update(result->ri_RelationDesc, tid, slot, estate->es_output_cid,
-								snapshot, InvalidSnapshot, true, failure, lockmode,
+								snapshot, InvalidSnapshot, wait, failure, lockmode,
 								&update_indexes);
 	if (status != TM_Ok)
 		return status;
