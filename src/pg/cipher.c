@@ -6,9 +6,11 @@
 
 #include "access/detoast.h"
 #include "access/htup_details.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "dbcrypt.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -35,12 +37,37 @@ domain_not_null(Oid type)
 	return not_null;
 }
 
+/*
+ * An AAD expression belongs to the owner of the table it was given for. A
+ * child's owner may be another, who must not run it.
+ */
+static void
+prepare_aad(ColumnCipher *cipher, const TargetColumn *target, EState *estate)
+{
+	Oid			userid;
+	int			security;
+	HeapTuple	tuple;
+
+	cipher->aad = NULL;
+	if (target->aad == NULL)
+		return;
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(target->relid));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", target->relid);
+	cipher->aad_owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+
+	GetUserIdAndSecContext(&userid, &security);
+	SetUserIdAndSecContext(cipher->aad_owner, security);
+	cipher->aad = ExecPrepareExpr(aad_parse(cipher->rel, cipher->attnum, target->aad), estate);
+	SetUserIdAndSecContext(userid, security);
+}
+
 void
 cipher_init(ColumnCipher *cipher, Relation rel, const TargetColumn *target, EState *estate)
 {
 	AttrNumber	attnum = get_attnum(RelationGetRelid(rel), target->name);
 	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
-	Expr	   *expression = aad_parse(rel, attnum, target->aad);
 
 	cipher->rel = rel;
 	cipher->attnum = attnum;
@@ -62,7 +89,7 @@ cipher_init(ColumnCipher *cipher, Relation rel, const TargetColumn *target, ESta
 	cipher->query_context = estate->es_query_cxt;
 	cipher->soft_errors = false;
 	cipher->bad_reason = NULL;
-	cipher->aad = expression ? ExecPrepareExpr(expression, estate) : NULL;
+	prepare_aad(cipher, target, estate);
 }
 
 /*
@@ -119,9 +146,18 @@ read_value(ColumnCipher *cipher, TupleTableSlot *slot, struct varlena **value)
 static bool
 read_aad(ColumnCipher *cipher, TupleTableSlot *slot, Bytes *aad)
 {
+	Oid			userid;
+	int			security;
+	bool		found;
+
 	*aad = (Bytes){NULL, 0};
-	if (cipher->aad == NULL ||
-		aad_evaluate(cipher->aad, cipher->econtext, slot, aad))
+	if (cipher->aad == NULL)
+		return true;
+	GetUserIdAndSecContext(&userid, &security);
+	SetUserIdAndSecContext(cipher->aad_owner, security);
+	found = aad_evaluate(cipher->aad, cipher->econtext, slot, aad);
+	SetUserIdAndSecContext(userid, security);
+	if (found)
 		return true;
 	cipher->bad_reason = "AAD expression is null";
 	if (!cipher->soft_errors)

@@ -12,6 +12,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/catalog.h"
@@ -23,6 +24,8 @@
 #include "dbcrypt.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "optimizer/optimizer.h"
+#include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -114,14 +117,36 @@ check_relkind(Relation rel)
 						errdetail("It is a table of the extension itself.")));
 }
 
+/* The column and the generated columns that follow it, offset as in pull_varattnos. */
+static Bitmapset *
+changed_columns(Relation rel, AttrNumber attnum)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	int			self = attnum - FirstLowInvalidHeapAttributeNumber;
+	Bitmapset  *changed = bms_make_singleton(self);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Bitmapset  *sources = NULL;
+
+		if (TupleDescAttr(desc, i)->attgenerated != ATTRIBUTE_GENERATED_STORED)
+			continue;
+		pull_varattnos(build_column_default(rel, i + 1), 1, &sources);
+		if (bms_is_member(self, sources))
+			changed = bms_add_member(changed, i + 1 - FirstLowInvalidHeapAttributeNumber);
+	}
+	return changed;
+}
+
 /*
- * Name of a foreign key that the column is part of, on either side, or NULL.
- * Values of such a column must equal values elsewhere: no rewrite may skip the
- * foreign key's triggers.
+ * Name of a foreign key, on either side, that a change of the column would
+ * touch, or NULL. Values of such a column must equal values elsewhere: no
+ * rewrite may skip the foreign key's triggers.
  */
 static char *
 foreign_key_of(Relation rel, AttrNumber attnum)
 {
+	Bitmapset  *changed = changed_columns(rel, attnum);
 	Relation	constraints = table_open(ConstraintRelationId, AccessShareLock);
 	SysScanDesc scan = systable_beginscan(constraints, InvalidOid, false, NULL, 0, NULL);
 	HeapTuple	tuple;
@@ -148,7 +173,9 @@ foreign_key_of(Relation rel, AttrNumber attnum)
 				continue;
 			array = DatumGetArrayTypeP(keys);
 			for (int j = 0; j < ARR_DIMS(array)[0]; j++)
-				if (((int16 *) ARR_DATA_PTR(array))[j] == attnum)
+				if (bms_is_member(((int16 *) ARR_DATA_PTR(array))[j] -
+									  FirstLowInvalidHeapAttributeNumber,
+								  changed))
 					name = pstrdup(NameStr(constraint->conname));
 		}
 	}

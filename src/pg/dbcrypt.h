@@ -73,6 +73,13 @@ extern void session_forget_ring(void);
  */
 extern dbcrypt_ring *session_ring(void);
 
+/*
+ * A number that changes with dbcrypt_keys, once the session has heard of it: at
+ * the latest when it takes a lock that the change's transaction conflicted with.
+ * Counts from the first session_ring() on.
+ */
+extern uint64 session_keys_changes(void);
+
 /* The ring as it was last read, possibly NULL; never reads, never throws. */
 extern dbcrypt_ring *session_ring_if_loaded(void);
 
@@ -230,6 +237,7 @@ typedef struct ColumnCipher
 	void	   *domain_cache;
 	int			max_characters; /* of varchar(n), or -1 */
 	ExprState  *aad;			/* NULL for none */
+	Oid			aad_owner;		/* whose it is: the owner of the target's table */
 	ExprContext *econtext;
 	MemoryContext query_context;
 	bool		soft_errors;	/* return VALUE_BAD rather than throw for a bad value */

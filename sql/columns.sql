@@ -1,0 +1,173 @@
+-- Columns: the registry, what it follows, and what an AAD expression may be.
+\set key1 0101010101010101010101010101010101010101010101010101010101010101
+\set key2 0202020202020202020202020202020202020202020202020202020202020202
+\set both :key2 ',' :key1
+LOAD 'dbcrypt';
+SET dbcrypt.key_file = '';
+SET dbcrypt.keys = :'both';
+CREATE EXTENSION dbcrypt;
+SELECT * FROM dbcrypt_register_keys();
+SET dbcrypt.keys = :'key1';
+
+-- Register, twice, and unregister.
+CREATE TABLE users (id int PRIMARY KEY, email text, token text, raw bytea, n int);
+SELECT dbcrypt_register_column('users', 'token');
+SELECT dbcrypt_register_column('users', 'token');
+SELECT dbcrypt_register_column('users', 'raw', 'id::text');
+SELECT * FROM dbcrypt_columns ORDER BY 1, attnum;
+SELECT dbcrypt_register_column('users', 'token', 'id::text');
+SELECT dbcrypt_register_column('users', 'raw');
+SELECT dbcrypt_register_column('users', 'raw', 'email');
+SELECT dbcrypt_rotate('users', 'raw', 'email');
+SELECT dbcrypt_unregister_column('users', 'raw');
+SELECT dbcrypt_unregister_column('users', 'raw');
+SELECT dbcrypt_unregister_column('users', 'nothing');
+SELECT dbcrypt_register_column('users', NULL);
+SELECT dbcrypt_register_column(NULL, 'token');
+
+-- What cannot be registered.
+SELECT dbcrypt_register_column('users', 'nothing');
+SELECT dbcrypt_register_column('users', 'n');
+SELECT dbcrypt_register_column('users', 'ctid');
+SELECT dbcrypt_register_column('dbcrypt_keys', 'canary');
+SELECT dbcrypt_register_column('pg_class', 'relname');
+CREATE TEMP TABLE passing (v text);
+SELECT dbcrypt_register_column('passing', 'v');
+SELECT dbcrypt_rotate('passing', 'v');
+SELECT count(*) FROM dbcrypt_columns WHERE "table" = 'passing'::regclass;
+DROP TABLE passing;
+
+-- AAD expressions: one expression over other columns of the row, and no more.
+SELECT dbcrypt_register_column('users', 'raw', 'token');
+SELECT dbcrypt_unregister_column('users', 'raw');
+SELECT dbcrypt_register_column('users', 'raw', 'id');
+SELECT dbcrypt_unregister_column('users', 'raw');
+SELECT dbcrypt_register_column('users', 'raw', $$coalesce(users.email, '') || ':' || id$$);
+SELECT dbcrypt_unregister_column('users', 'raw');
+SELECT dbcrypt_register_column('users', 'raw', $$'users.raw'$$);
+SELECT dbcrypt_unregister_column('users', 'raw');
+SELECT dbcrypt_register_column('users', 'raw', $$(SELECT 'x')$$);
+SELECT dbcrypt_register_column('users', 'raw', 'max(id)::text');
+SELECT dbcrypt_register_column('users', 'raw', 'row_number() OVER ()');
+SELECT dbcrypt_register_column('users', 'raw', 'generate_series(1, id)');
+SELECT dbcrypt_register_column('users', 'raw', 'random()::text');
+SELECT dbcrypt_register_column('users', 'raw', 'raw');
+SELECT dbcrypt_register_column('users', 'raw', $$encode(raw, 'hex')$$);
+SELECT dbcrypt_register_column('users', 'raw', 'ctid::text');
+SELECT dbcrypt_register_column('users', 'raw', 'xmin::text');
+SELECT dbcrypt_register_column('users', 'raw', 'users::text');
+SELECT dbcrypt_register_column('users', 'raw', 'users.*::text');
+SELECT dbcrypt_register_column('users', 'raw', '*');
+SELECT dbcrypt_register_column('users', 'raw', '');
+SELECT dbcrypt_register_column('users', 'raw', ' -- nothing');
+SELECT dbcrypt_register_column('users', 'raw', 'id::text; DROP TABLE users');
+SELECT dbcrypt_register_column('users', 'raw', 'id::text, email');
+SELECT dbcrypt_register_column('users', 'raw', 'id::text FROM users');
+SELECT dbcrypt_register_column('users', 'raw', 'id::text WHERE true');
+SELECT dbcrypt_register_column('users', 'raw', 'id::text UNION SELECT email');
+SELECT dbcrypt_register_column('users', 'raw', 'id::text ORDER BY 1');
+SELECT dbcrypt_register_column('users', 'raw', 'id::text LIMIT 1');
+SELECT dbcrypt_register_column('users', 'raw', 'id::text INTO x');
+SELECT dbcrypt_register_column('users', 'raw', 'DISTINCT id::text');
+SELECT dbcrypt_register_column('users', 'raw', 'id::text AS x');
+SELECT dbcrypt_register_column('users', 'raw', 'no_such_column');
+SELECT dbcrypt_register_column('users', 'raw', 'no_such_function(id)');
+SELECT dbcrypt_register_column('users', 'raw', '$1');
+SELECT dbcrypt_register_column('users', 'raw', 'id ||');
+CREATE TABLE generated (id int, v text, w text GENERATED ALWAYS AS (left(v, 16)) STORED, x text GENERATED ALWAYS AS (id || '!') STORED);
+SELECT dbcrypt_register_column('generated', 'v', 'w');
+SELECT dbcrypt_register_column('generated', 'w');
+SELECT dbcrypt_register_column('generated', 'v', 'x');
+SELECT * FROM dbcrypt_columns ORDER BY 1, attnum;
+DROP TABLE generated;
+
+-- The registry follows renames.
+ALTER TABLE users RENAME COLUMN token TO oauth_token;
+SELECT "table", "column", attnum FROM dbcrypt_columns;
+ALTER VIEW users RENAME COLUMN oauth_token TO token1;
+SELECT "table", "column", attnum FROM dbcrypt_columns;
+ALTER MATERIALIZED VIEW users RENAME COLUMN token1 TO token2;
+SELECT "table", "column", attnum FROM dbcrypt_columns;
+ALTER TABLE users RENAME TO members;
+CREATE SCHEMA regress_dbcrypt;
+ALTER TABLE members SET SCHEMA regress_dbcrypt;
+SELECT "table", "column", attnum FROM dbcrypt_columns;
+SET session_replication_role = replica;
+ALTER TABLE regress_dbcrypt.members RENAME COLUMN token2 TO token;
+RESET session_replication_role;
+SELECT "table", "column", attnum FROM dbcrypt_columns;
+CREATE TYPE person AS (name text, token text);
+CREATE TABLE people OF person;
+SELECT dbcrypt_register_column('people', 'token');
+ALTER TYPE person RENAME ATTRIBUTE token TO secret CASCADE;
+SELECT "table", "column", attnum FROM dbcrypt_columns ORDER BY 1;
+BEGIN;
+ALTER TABLE regress_dbcrypt.members RENAME COLUMN token TO t;
+ROLLBACK;
+SELECT "table", "column", attnum FROM dbcrypt_columns ORDER BY 1;
+
+-- It follows drops: of a column, a table, a schema, a type, all that a role owns.
+DROP TYPE person CASCADE;
+SELECT "table", "column" FROM dbcrypt_columns;
+SELECT dbcrypt_register_column('regress_dbcrypt.members', 'email');
+ALTER TABLE regress_dbcrypt.members DROP COLUMN token;
+SELECT "table", "column" FROM dbcrypt_columns;
+BEGIN;
+DROP TABLE regress_dbcrypt.members;
+SELECT count(*) FROM dbcrypt_columns;
+ROLLBACK;
+SELECT "table", "column" FROM dbcrypt_columns;
+\set VERBOSITY terse
+DROP SCHEMA regress_dbcrypt CASCADE;
+\set VERBOSITY default
+SELECT count(*) FROM dbcrypt_columns;
+CREATE ROLE regress_dbcrypt_owner;
+CREATE TABLE owned (v text);
+ALTER TABLE owned OWNER TO regress_dbcrypt_owner;
+SELECT dbcrypt_register_column('owned', 'v');
+DROP OWNED BY regress_dbcrypt_owner;
+SELECT count(*) FROM dbcrypt_columns;
+CREATE TABLE parent (id int, v text) PARTITION BY LIST (id);
+CREATE TABLE child PARTITION OF parent DEFAULT;
+SELECT dbcrypt_register_column('parent', 'v'), dbcrypt_register_column('child', 'v');
+ALTER TABLE parent RENAME COLUMN v TO w;
+SELECT "table", "column" FROM dbcrypt_columns ORDER BY 1;
+DROP TABLE parent;
+SELECT count(*) FROM dbcrypt_columns;
+
+-- A row comes in by name, as from a dump.
+CREATE TABLE restored (gone int, v text, w text);
+ALTER TABLE restored DROP COLUMN gone;
+INSERT INTO dbcrypt_columns VALUES ('restored', 'v', 'native', NULL, '{}', 1);
+INSERT INTO dbcrypt_columns VALUES ('restored', 'nothing', 'native', NULL, '{}', 2);
+INSERT INTO dbcrypt_columns ("table", "column") VALUES ('restored', 'w');
+SET session_replication_role = replica;
+DELETE FROM dbcrypt_columns WHERE "column" = 'w';
+INSERT INTO dbcrypt_columns VALUES ('restored', 'w', 'native', NULL, '{}', 1);
+RESET session_replication_role;
+SELECT "table", "column", attnum FROM dbcrypt_columns ORDER BY attnum;
+DROP TABLE restored;
+SELECT count(*) FROM dbcrypt_columns;
+
+-- An owner registers; others do not, whatever they were granted.
+GRANT EXECUTE ON FUNCTION dbcrypt_register_column, dbcrypt_unregister_column TO regress_dbcrypt_owner;
+CREATE TABLE mine (v text);
+ALTER TABLE mine OWNER TO regress_dbcrypt_owner;
+CREATE TABLE yours (v text);
+GRANT ALL ON yours TO regress_dbcrypt_owner;
+SET ROLE regress_dbcrypt_owner;
+SELECT dbcrypt_register_column('yours', 'v');
+SELECT dbcrypt_unregister_column('yours', 'v');
+SELECT dbcrypt_register_column('mine', 'v');
+SELECT "table", "column" FROM dbcrypt_columns;
+ALTER TABLE mine RENAME COLUMN v TO w;
+SELECT "table", "column" FROM dbcrypt_columns;
+SELECT dbcrypt_unregister_column('mine', 'w');
+SELECT dbcrypt_register_column('mine', 'w');
+DROP TABLE mine;
+SELECT count(*) FROM dbcrypt_columns;
+RESET ROLE;
+
+DROP TABLE yours;
+DROP EXTENSION dbcrypt;
+DROP ROLE regress_dbcrypt_owner;

@@ -1,0 +1,167 @@
+-- Keys: their settings, their catalog, their states.
+\set key1 0101010101010101010101010101010101010101010101010101010101010101
+\set key2 0202020202020202020202020202020202020202020202020202020202020202
+\set both :key2 ',' :key1
+
+-- A SET before the library is loaded counts once it is.
+SET dbcrypt.keys = :'key1';
+SET dbcrypt.key_file = '';
+CREATE EXTENSION dbcrypt;
+SELECT * FROM dbcrypt_register_keys();
+SHOW dbcrypt.keys;
+
+-- Hex of either case and base64; blanks between; duplicates dropped.
+SET dbcrypt.keys = ' AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE= , 0202020202020202020202020202020202020202020202020202020202020202,0101010101010101010101010101010101010101010101010101010101010101';
+SHOW dbcrypt.keys;
+SET dbcrypt.keys = 'ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB';
+SHOW dbcrypt.keys;
+SET dbcrypt.keys = 'abababababababababababababababababababababababababababababababab';
+SHOW dbcrypt.keys;
+
+-- Shown as ids, and by no view.
+SELECT current_setting('dbcrypt.keys');
+SELECT count(*) FROM pg_settings WHERE name = 'dbcrypt.keys' OR setting ~ 'abababab';
+
+-- A bad value is not echoed.
+SET dbcrypt.keys = 'hunter2';
+SET dbcrypt.keys = 'abababababababababababababababababababababababababababababababab,hunter2';
+SET dbcrypt.keys = 'abababababababababababababababababababababababababababababababab,';
+SET dbcrypt.keys = 'abababababababababababababababababababababababababababababababa';
+SELECT set_config('dbcrypt.keys', 'hunter2', false);
+SHOW dbcrypt.keys;
+
+-- Refused where every role could read it.
+CREATE ROLE regress_dbcrypt_app;
+\set SHOW_CONTEXT never
+ALTER ROLE regress_dbcrypt_app SET dbcrypt.keys = :'key1';
+ALTER ROLE ALL SET dbcrypt.keys = :'key1';
+DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET dbcrypt.keys = %L', current_database(), repeat('01', 32)); END $$;
+CREATE FUNCTION f() RETURNS int LANGUAGE sql SET dbcrypt.keys = '0101010101010101010101010101010101010101010101010101010101010101' RETURN 1;
+ALTER SYSTEM SET dbcrypt.keys = '0101010101010101010101010101010101010101010101010101010101010101';
+SELECT count(*) FROM pg_db_role_setting, unnest(setconfig) s WHERE s ~ 'dbcrypt.keys';
+SELECT count(*) FROM pg_proc, unnest(proconfig) s WHERE s ~ 'dbcrypt.keys';
+
+-- Not for everybody, but grantable.
+SET ROLE regress_dbcrypt_app;
+\set VERBOSITY sqlstate
+SET dbcrypt.keys = '0101010101010101010101010101010101010101010101010101010101010101';
+SET dbcrypt.key_file = '/nowhere';
+SHOW dbcrypt.key_file;
+\set VERBOSITY default
+SHOW dbcrypt.keys;
+RESET ROLE;
+GRANT SET ON PARAMETER dbcrypt.keys TO regress_dbcrypt_app;
+SET ROLE regress_dbcrypt_app;
+SET dbcrypt.keys = '0101010101010101010101010101010101010101010101010101010101010101';
+SHOW dbcrypt.keys;
+RESET ROLE;
+REVOKE SET ON PARAMETER dbcrypt.keys FROM regress_dbcrypt_app;
+SET dbcrypt.key_command = 'echo';
+SET dbcrypt.key_file = 'relative/path';
+SET dbcrypt.no_such_setting = 1;
+
+-- A key file that is not there, or is none.
+SET dbcrypt.keys = :'key1';
+SET dbcrypt.key_file = '/nowhere/dbcrypt.keys';
+SELECT dbcrypt_encrypt('secret');
+SET dbcrypt.key_file = '/';
+\set VERBOSITY sqlstate
+SELECT dbcrypt_encrypt('secret');
+\set VERBOSITY default
+SET dbcrypt.key_file = '';
+
+-- SET LOCAL and a rolled back SET leave the keys as they were.
+BEGIN;
+SET LOCAL dbcrypt.keys = '';
+SELECT dbcrypt_encrypt('secret');
+ROLLBACK;
+SELECT dbcrypt_key_id(dbcrypt_encrypt('secret'));
+BEGIN;
+SET dbcrypt.keys = :'key2';
+SELECT dbcrypt_decrypt('dbc1AXWHe7QdOTsAERERERERERERERERIJHpcsP0zMqQsPuEhbX1MoPa4bLuKA==');
+ROLLBACK;
+SELECT dbcrypt_decrypt('dbc1AXWHe7QdOTsAERERERERERERERERIJHpcsP0zMqQsPuEhbX1MoPa4bLuKA==');
+SELECT dbcrypt_key_id(dbcrypt_encrypt('secret'));
+
+-- Within one statement too.
+SELECT set_config('dbcrypt.keys', repeat('02', 32), true) IS NULL AS set,
+       dbcrypt_decrypt('dbc1AXWHe7QdOTsAERERERERERERERERIJHpcsP0zMqQsPuEhbX1MoPa4bLuKA==');
+
+-- The catalog.
+SET dbcrypt.keys = :'both';
+SELECT * FROM dbcrypt_key_status;
+BEGIN;
+SELECT * FROM dbcrypt_register_keys();
+SELECT dbcrypt_key_id(dbcrypt_encrypt('secret'));
+ROLLBACK;
+SELECT dbcrypt_encrypt('secret');
+SELECT * FROM dbcrypt_register_keys();
+SELECT * FROM dbcrypt_register_keys();
+SELECT * FROM dbcrypt_key_status;
+SELECT key_id, created_at <= now() AS created, revoked_at, dbcrypt_decrypt(canary) AS canary, comment FROM dbcrypt_keys ORDER BY key_id;
+
+-- Revoke and reinstate, and what each makes of the ring.
+SELECT dbcrypt_revoke_key('75877bb41d393b');
+SELECT dbcrypt_revoke_key('72cd6e8422c407');
+SELECT key_id, is_primary, is_loaded, is_registered, revoked_at IS NOT NULL AS revoked, canary_ok FROM dbcrypt_key_status;
+SELECT * FROM dbcrypt_register_keys();
+SELECT dbcrypt_decrypt('dbc1AXLNboQixAcAERERERERERERERERoj3jOq9gTKDxH6sH6t5ZeeVQzrCJUQ==');
+CREATE TEMP TABLE first_revoked AS SELECT revoked_at FROM dbcrypt_keys WHERE key_id = '72cd6e8422c407';
+SELECT dbcrypt_revoke_key('72cd6e8422c407');
+SELECT revoked_at = (SELECT revoked_at FROM first_revoked) AS first_time_kept FROM dbcrypt_keys WHERE key_id = '72cd6e8422c407';
+SELECT dbcrypt_reinstate_key('72cd6e8422c407');
+SELECT dbcrypt_decrypt('dbc1AXLNboQixAcAERERERERERERERERoj3jOq9gTKDxH6sH6t5ZeeVQzrCJUQ==');
+BEGIN;
+SELECT dbcrypt_revoke_key('72cd6e8422c407');
+SAVEPOINT a;
+SELECT dbcrypt_decrypt('dbc1AXLNboQixAcAERERERERERERERERoj3jOq9gTKDxH6sH6t5ZeeVQzrCJUQ==');
+ROLLBACK;
+SELECT dbcrypt_decrypt('dbc1AXLNboQixAcAERERERERERERERERoj3jOq9gTKDxH6sH6t5ZeeVQzrCJUQ==');
+SELECT dbcrypt_revoke_key(NULL), dbcrypt_reinstate_key(NULL);
+
+-- A key that is registered but not loaded, or the other way round.
+SET dbcrypt.keys = :'key1';
+SELECT * FROM dbcrypt_key_status;
+SET dbcrypt.keys = 'abababababababababababababababababababababababababababababababab';
+SELECT key_id, is_primary, is_loaded, is_registered, revoked_at, canary_ok FROM dbcrypt_key_status ORDER BY key_id;
+SET dbcrypt.keys = '';
+SELECT key_id, is_primary, is_loaded, is_registered, revoked_at, canary_ok FROM dbcrypt_key_status ORDER BY key_id;
+
+-- A canary of another key, or none at all.
+SET dbcrypt.keys = :'both';
+UPDATE dbcrypt_keys k SET canary = o.canary FROM dbcrypt_keys o WHERE o.key_id <> k.key_id;
+SELECT key_id, is_primary, canary_ok FROM dbcrypt_key_status;
+SELECT * FROM dbcrypt_register_keys();
+SELECT dbcrypt_encrypt('secret');
+UPDATE dbcrypt_keys SET canary = '';
+SELECT dbcrypt_encrypt('secret');
+\set VERBOSITY terse
+INSERT INTO dbcrypt_keys (key_id, canary) VALUES ('not a key id', '');
+\set VERBOSITY default
+TRUNCATE dbcrypt_keys;
+SELECT dbcrypt_encrypt('secret');
+SELECT * FROM dbcrypt_register_keys();
+SELECT dbcrypt_key_id(dbcrypt_encrypt('secret'));
+
+-- Keys are read in a session of replication too.
+SET session_replication_role = replica;
+UPDATE dbcrypt_keys SET revoked_at = now();
+SELECT dbcrypt_encrypt('secret');
+RESET session_replication_role;
+
+-- Read-only transactions decrypt, and change no key.
+UPDATE dbcrypt_keys SET revoked_at = NULL;
+BEGIN READ ONLY;
+SELECT dbcrypt_decrypt(dbcrypt_encrypt('secret'));
+SAVEPOINT a;
+SELECT dbcrypt_revoke_key('72cd6e8422c407');
+ROLLBACK;
+
+-- Without the extension there is no catalog, and no encryption.
+DROP EXTENSION dbcrypt;
+SHOW dbcrypt.keys;
+CREATE EXTENSION dbcrypt;
+SELECT dbcrypt_encrypt('secret');
+
+DROP EXTENSION dbcrypt;
+DROP ROLE regress_dbcrypt_app;
