@@ -114,6 +114,24 @@ CREATE FUNCTION dbcrypt_unregister_column("table" regclass, "column" name) RETUR
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
 ---------------------------------------------------------------------
+-- Proof and health
+---------------------------------------------------------------------
+
+CREATE FUNCTION dbcrypt_verify("table" regclass, "column" name,
+    OUT key_id text, OUT state text, OUT "values" bigint, OUT examples text[])
+RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+CREATE FUNCTION dbcrypt_verify_all(
+    OUT "table" regclass, OUT "column" name,
+    OUT key_id text, OUT state text, OUT "values" bigint, OUT examples text[])
+RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+CREATE FUNCTION dbcrypt_check(
+    OUT severity text, OUT subject text, OUT finding text, OUT hint text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+
+---------------------------------------------------------------------
 -- Rotation
 ---------------------------------------------------------------------
 
@@ -173,6 +191,7 @@ REVOKE EXECUTE ON FUNCTION
     dbcrypt_decrypt(text, text), dbcrypt_decrypt(bytea, text),
     dbcrypt_reencrypt(text, text), dbcrypt_reencrypt(bytea, text),
     dbcrypt_generate_key(),
+    dbcrypt_verify(regclass, name), dbcrypt_verify_all(), dbcrypt_check(),
     dbcrypt_keys_changed(), dbcrypt_columns_number(), dbcrypt_columns_follow(),
     dbcrypt_register_keys(), dbcrypt_revoke_key(text), dbcrypt_reinstate_key(text),
     dbcrypt_loaded_keys(), dbcrypt_progress_rows(),

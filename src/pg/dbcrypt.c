@@ -17,4 +17,5 @@ _PG_init(void)
 	settings_init();
 	session_init();
 	mask_init();
+	doctor_worker_init();
 }

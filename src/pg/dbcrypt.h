@@ -47,6 +47,9 @@ extern char *dbcrypt_key_file_setting;
 extern char *dbcrypt_key_command_setting;
 extern char *dbcrypt_decrypt_keys_setting;
 
+/* Loaded at server start, so that no placeholder ever showed a literal key. */
+extern bool dbcrypt_preloaded;
+
 extern void settings_init(void);
 
 /* Whether dbcrypt.decrypt_keys names this key. */
@@ -368,8 +371,33 @@ typedef struct RotateCounts
  * work on the column, and resolves the target's number and AAD. Returns the
  * open relations that have rows of their own. With more than AccessShareLock,
  * no key is revoked before the transaction ends, even if nobody has registered
- * the column yet.
+ * the column yet. Without a command the caller only reads, and the table may be
+ * in use by the session.
  */
 extern List *target_open(TargetColumn *target, LOCKMODE lockmode, const char *command);
+
+/* ---- verify.c ---- */
+
+/* Values of a column that are in one state under one key. */
+typedef struct Tally
+{
+	CipherState state;
+	char		key_id[DBCRYPT_KEY_ID_LEN + 1]; /* "" for none */
+	int64		values;
+	int			nexamples;
+	char	   *examples[5];	/* places of what cannot be opened */
+} Tally;
+
+/* Counts a value in a list of Tally, which stays small. */
+extern void tally_value(List **tallies, CipherState state, const char *key_id, Relation rel,
+						ItemPointer tid);
+
+/* Orders a list of Tally by state and key id. */
+extern void tally_sort(List *tallies);
+
+/* ---- doctor_worker.c ---- */
+
+/* Registers the worker that runs dbcrypt_check() at start and after a reload. */
+extern void doctor_worker_init(void);
 
 #endif

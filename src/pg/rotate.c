@@ -42,7 +42,8 @@ target_open(TargetColumn *target, LOCKMODE lockmode, const char *command)
 		Relation	rel = relation_open(lfirst_oid(cell), NoLock);
 		AttrNumber	attnum = column_check_relation(rel, target->name);
 
-		CheckTableNotInUse(rel, command);
+		if (command)
+			CheckTableNotInUse(rel, command);
 		if (lfirst_oid(cell) == target->relid)
 			target->attnum = attnum;
 		if (rel->rd_rel->relkind == RELKIND_RELATION)

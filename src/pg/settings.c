@@ -16,8 +16,7 @@ char	   *dbcrypt_key_file_setting = NULL;
 char	   *dbcrypt_key_command_setting = NULL;
 char	   *dbcrypt_decrypt_keys_setting = NULL;
 
-/* Loaded at server start, so that no placeholder ever showed a literal key. */
-static bool preloaded = false;
+bool		dbcrypt_preloaded = false;
 
 /*
  * Accepts a list of keys, but only from where other roles cannot read it. Does
@@ -50,7 +49,7 @@ check_keys(char **newval, void **extra, GucSource source)
 		case PGC_S_ENV_VAR:
 		case PGC_S_FILE:
 		case PGC_S_ARGV:
-			if (preloaded)
+			if (dbcrypt_preloaded)
 				break;
 			GUC_check_errcode(ERRCODE_FEATURE_NOT_SUPPORTED);
 			GUC_check_errmsg("dbcrypt.keys in the server's configuration needs "
@@ -171,7 +170,7 @@ assign_source(const char *newval, void *extra)
 void
 settings_init(void)
 {
-	preloaded = process_shared_preload_libraries_in_progress;
+	dbcrypt_preloaded = process_shared_preload_libraries_in_progress;
 
 	DefineCustomStringVariable("dbcrypt.decrypt_keys",
 							   "Ids of the keys that dbcrypt_decrypt_column() may decrypt.",
