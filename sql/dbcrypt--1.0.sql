@@ -177,6 +177,27 @@ CREATE VIEW dbcrypt_progress AS
       LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = p.relid AND a.attnum = p.attnum;
 
 ---------------------------------------------------------------------
+-- A column's life
+---------------------------------------------------------------------
+
+CREATE FUNCTION dbcrypt_encrypt_column("table" regclass, "column" name, aad text DEFAULT NULL,
+    dry_run boolean DEFAULT false,
+    OUT scanned bigint, OUT encrypted bigint, OUT already bigint, OUT nulls bigint)
+RETURNS record
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+CREATE FUNCTION dbcrypt_decrypt_column("table" regclass, "column" name,
+    dry_run boolean DEFAULT false,
+    OUT scanned bigint, OUT decrypted bigint, OUT plaintext bigint, OUT nulls bigint)
+RETURNS record
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+CREATE FUNCTION dbcrypt_delete_column("table" regclass, "column" name, confirm text)
+RETURNS bigint
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+
+CREATE FUNCTION dbcrypt_encrypt_trigger() RETURNS trigger
+AS 'MODULE_PATHNAME' LANGUAGE C;
+
+---------------------------------------------------------------------
 -- Dumps and privileges
 ---------------------------------------------------------------------
 
@@ -187,6 +208,9 @@ GRANT SELECT ON dbcrypt_keys, dbcrypt_columns TO PUBLIC;
 GRANT SELECT ON dbcrypt_key_status, dbcrypt_progress TO pg_monitor;
 
 REVOKE EXECUTE ON FUNCTION
+    dbcrypt_encrypt_column(regclass, name, text, boolean),
+    dbcrypt_decrypt_column(regclass, name, boolean), dbcrypt_delete_column(regclass, name, text),
+    dbcrypt_encrypt_trigger(),
     dbcrypt_encrypt(text, text), dbcrypt_encrypt(bytea, text),
     dbcrypt_decrypt(text, text), dbcrypt_decrypt(bytea, text),
     dbcrypt_reencrypt(text, text), dbcrypt_reencrypt(bytea, text),

@@ -67,15 +67,17 @@ static void
 place_detail(const ValuePlace *place, const char *key_id)
 {
 	Relation	rel;
+	char	   *row = "";
 
 	if (place == NULL || place->rel == NULL)
 		return;
 	rel = place->rel;
-	errdetail("Table \"%s.%s\", column \"%s\", row (%u,%u)%s%s.",
+	if (ItemPointerIsValid(&place->tid))
+		row = psprintf(", row (%u,%u)", ItemPointerGetBlockNumber(&place->tid),
+					   ItemPointerGetOffsetNumber(&place->tid));
+	errdetail("Table \"%s.%s\", column \"%s\"%s%s%s.",
 			  get_namespace_name(RelationGetNamespace(rel)), RelationGetRelationName(rel),
-			  get_attname(RelationGetRelid(rel), place->attnum, false),
-			  ItemPointerGetBlockNumberNoCheck(&place->tid),
-			  ItemPointerGetOffsetNumberNoCheck(&place->tid), key_id ? ", key " : "",
+			  get_attname(RelationGetRelid(rel), place->attnum, false), row, key_id ? ", key " : "",
 			  key_id ? key_id : "");
 }
 

@@ -18,9 +18,13 @@ static uint64 key_file_stamp = 0;
 /* Start of the statement that last looked for changes. */
 static TimestampTz looked_at = 0;
 
-/* dbcrypt_keys as the ring's states reflect it; InvalidOid when they do not. */
-static Oid	states_from = InvalidOid;
-static bool states_valid = false;
+/*
+ * dbcrypt_keys, how often it changed as far as this session has heard, and the
+ * number of the change that the ring's states reflect.
+ */
+static Oid	keys_relid = InvalidOid;
+static uint64 keys_changes = 1;
+static uint64 states_read = 0;
 
 /* Throws for a key source that could not be read. */
 pg_noreturn static void
@@ -145,15 +149,21 @@ read_ring(void)
 	building = NULL;
 	key_file_stamp = stamp;
 	ring_stale = false;
-	states_valid = false;
+	states_read = 0;
 }
 
 /* Relation cache callback: dbcrypt_keys changed, or everything did. */
 static void
 keys_changed(Datum arg, Oid relid)
 {
-	if (relid == InvalidOid || relid == states_from)
-		states_valid = false;
+	if (relid == InvalidOid || relid == keys_relid || keys_relid == InvalidOid)
+		keys_changes++;
+}
+
+uint64
+session_keys_changes(void)
+{
+	return keys_changes;
 }
 
 void
@@ -179,7 +189,7 @@ session_ring(void)
 {
 	TimestampTz statement = GetCurrentStatementStartTimestamp();
 
-	if (likely(!ring_stale && states_valid && looked_at == statement))
+	if (likely(!ring_stale && states_read == keys_changes && looked_at == statement))
 		return ring;
 
 	if (looked_at != statement)
@@ -191,10 +201,12 @@ session_ring(void)
 	}
 	if (ring_stale)
 		read_ring();
-	while (!states_valid)
+	while (states_read != keys_changes)
 	{
-		states_valid = true;	/* unless a change arrives meanwhile */
-		states_from = catalog_read_key_states(ring);
+		uint64		changes = keys_changes; /* more may arrive meanwhile */
+
+		keys_relid = catalog_read_key_states(ring);
+		states_read = changes;
 	}
 	looked_at = statement;
 	return ring;

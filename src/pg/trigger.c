@@ -1,0 +1,273 @@
+/*
+ * trigger.c
+ *		dbcrypt_encrypt_trigger: encrypts what is written as plaintext.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/sysattr.h"
+#include "commands/trigger.h"
+#include "dbcrypt.h"
+#include "fmgr.h"
+#include "optimizer/optimizer.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+PG_FUNCTION_INFO_V1(dbcrypt_encrypt_trigger);
+
+/* What one trigger of one relation needs for the length of a query. */
+typedef struct EncryptTrigger
+{
+	Oid			trigger;
+	Oid			relid;
+	EState	   *estate;
+	ColumnCipher cipher;
+	TupleTableSlot *old_row;
+	TupleTableSlot *new_row;
+} EncryptTrigger;
+
+/* The row of dbcrypt_keys for a key, loaded or not; NULL without one. */
+static const RegisteredKey *
+registered_key(const char *key_id)
+{
+	static MemoryContext context = NULL;
+	static List *keys = NIL;
+	static uint64 keys_read = 0;
+	ListCell   *cell;
+
+	if (context == NULL)
+		context = AllocSetContextCreate(TopMemoryContext, "dbcrypt keys", ALLOCSET_SMALL_SIZES);
+	while (keys_read != session_keys_changes())
+	{
+		uint64		changes = session_keys_changes();
+		MemoryContext caller;
+
+		keys = NIL;
+		MemoryContextReset(context);
+		caller = MemoryContextSwitchTo(context);
+		keys = catalog_keys();
+		MemoryContextSwitchTo(caller);
+		keys_read = changes;
+	}
+	foreach(cell, keys)
+	{
+		const RegisteredKey *key = lfirst(cell);
+
+		if (strcmp(key->key_id, key_id) == 0)
+			return key;
+	}
+	return NULL;
+}
+
+/* Refuses an AAD over generated columns, which have no value before the row is written. */
+static void
+check_generated(Relation rel, AttrNumber attnum, const char *aad)
+{
+	Bitmapset  *inputs = NULL;
+	int			member = -1;
+
+	pull_varattnos((Node *) aad_parse(rel, attnum, aad), 1, &inputs);
+	while ((member = bms_next_member(inputs, member)) >= 0)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(
+			RelationGetDescr(rel), member + FirstLowInvalidHeapAttributeNumber - 1);
+
+		if (attribute->attgenerated != '\0')
+			ereport(ERROR, (errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+							errmsg("AAD expression of a trigger cannot read generated column "
+								   "\"%s\"",
+								   NameStr(attribute->attname)),
+							errdetail("It is computed after the trigger.")));
+	}
+}
+
+/* Reads the trigger's arguments; as the table's owner. */
+static EncryptTrigger *
+prepare(TriggerData *data)
+{
+	Relation	rel = data->tg_relation;
+	Trigger    *trigger = data->tg_trigger;
+	EncryptTrigger *self = palloc0(sizeof(EncryptTrigger));
+	TargetColumn target = {.relid = RelationGetRelid(rel)};
+	TupleDesc	desc;
+
+	if (trigger->tgnargs < 1 || trigger->tgnargs > 2)
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("trigger \"%s\" must have a column name and at most an AAD "
+							   "expression as arguments",
+							   trigger->tgname)));
+	target.name = trigger->tgargs[0];
+	target.aad = trigger->tgnargs > 1 ? trigger->tgargs[1] : NULL;
+	target.attnum = get_attnum(target.relid, target.name);
+	if (target.attnum <= 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+						errmsg("column \"%s\" of relation \"%s\" does not exist", target.name,
+							   RelationGetRelationName(rel)),
+						errdetail("Trigger \"%s\" names it.", trigger->tgname)));
+	if (TupleDescAttr(RelationGetDescr(rel), target.attnum - 1)->attgenerated != '\0')
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("column \"%s\" of table \"%s\" is a generated column", target.name,
+							   RelationGetRelationName(rel))));
+	if (target.aad)
+		check_generated(rel, target.attnum, target.aad);
+
+	self->trigger = trigger->tgoid;
+	self->relid = target.relid;
+	self->estate = CreateExecutorState();
+	cipher_init(&self->cipher, rel, &target, self->estate);
+	/* A slot would pin the relation's own descriptor, and nobody drops these. */
+	desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
+	self->old_row = MakeSingleTupleTableSlot(desc, &TTSOpsHeapTuple);
+	self->new_row = MakeSingleTupleTableSlot(desc, &TTSOpsHeapTuple);
+	return self;
+}
+
+/* Whether two stored values are the same, without fetching what need not be. */
+static bool
+same_value(TupleTableSlot *old_row, TupleTableSlot *new_row, AttrNumber attnum)
+{
+	bool		old_null;
+	bool		new_null;
+	Datum		old_value = slot_getattr(old_row, attnum, &old_null);
+	Datum		new_value = slot_getattr(new_row, attnum, &new_null);
+
+	if (old_null || new_null)
+		return old_null && new_null;
+	if (VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(old_value)) &&
+		VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(new_value)))
+		return datumIsEqual(old_value, new_value, false, -1);
+	return datum_image_eq(old_value, new_value, false, -1);
+}
+
+/* Whether both rows have the same AAD. */
+static bool
+same_aad(ColumnCipher *cipher, TupleTableSlot *old_row, TupleTableSlot *new_row)
+{
+	Bytes		old_aad;
+	Bytes		new_aad;
+
+	return cipher->aad == NULL ||
+		(aad_evaluate(cipher->aad, cipher->econtext, old_row, &old_aad) &&
+		 aad_evaluate(cipher->aad, cipher->econtext, new_row, &new_aad) &&
+		 old_aad.size == new_aad.size && memcmp(old_aad.data, new_aad.data, old_aad.size) == 0);
+}
+
+/*
+ * Refuses an envelope that nobody may write now. False if its key is not loaded:
+ * then that is all that can be said of it.
+ */
+static bool
+check_envelope(ColumnCipher *cipher, Datum value, const ValuePlace *place)
+{
+	char		key_id[DBCRYPT_KEY_ID_LEN + 1];
+	dbcrypt_ring *ring = session_ring();
+	dbcrypt_status status = value_read_header(value, cipher->form, key_id);
+	const RegisteredKey *key;
+
+	if (status != DBCRYPT_OK)
+		raise_status(status, cipher->form, NULL, place);
+	key = registered_key(key_id);
+	if (key == NULL)
+		raise_status(DBCRYPT_KEY_NOT_REGISTERED, cipher->form, key_id, place);
+	if (key->revoked)
+		raise_status(DBCRYPT_KEY_REVOKED, cipher->form, key_id, place);
+	for (size_t i = 0; i < dbcrypt_ring_count(ring); i++)
+		if (strcmp(dbcrypt_ring_key_id(ring, i), key_id) == 0)
+			return true;
+	return false;
+}
+
+/* What to write instead of the value in new_row; old_row is NULL for INSERT. */
+static ValueOutcome
+encrypt_row(ColumnCipher *cipher, TupleTableSlot *old_row, TupleTableSlot *new_row,
+			ColumnChange *change)
+{
+	ValuePlace	place = {cipher->rel, cipher->attnum, new_row->tts_tid};
+	char		key_id[DBCRYPT_KEY_ID_LEN + 1];
+	bool		isnull;
+	Datum		value = slot_getattr(new_row, cipher->attnum, &isnull);
+
+	if (isnull)
+		return VALUE_NULL;
+	if (value_read_header(value, cipher->form, key_id) != DBCRYPT_NOT_AN_ENVELOPE)
+	{
+		if (old_row && same_value(old_row, new_row, cipher->attnum))
+		{
+			if (same_aad(cipher, old_row, new_row))
+				return VALUE_CURRENT;
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_EXCEPTION),
+					 errmsg("update of table \"%s\" changes the AAD of column \"%s\" but not its "
+							"value",
+							RelationGetRelationName(cipher->rel),
+							get_attname(RelationGetRelid(cipher->rel), cipher->attnum, false)),
+					 errdetail("The value would not decrypt any more."),
+					 errhint("Set the column too, to the plaintext.")));
+		}
+		if (!check_envelope(cipher, value, &place))
+			return VALUE_CURRENT;
+	}
+	return cipher_encrypt(cipher, new_row, change);
+}
+
+/*
+ * dbcrypt_encrypt_trigger('column' [, 'AAD expression']), BEFORE INSERT OR UPDATE
+ * FOR EACH ROW: plaintext becomes an envelope under the primary key. An envelope
+ * stays, if its key is registered and not revoked and if, where the key is
+ * loaded, it opens.
+ */
+Datum
+dbcrypt_encrypt_trigger(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+	EncryptTrigger *self = fcinfo->flinfo->fn_extra;
+	bool		update;
+	HeapTuple	tuple;
+	OwnerContext saved;
+	ColumnChange change;
+	int			attnum;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(data->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(data->tg_event) || TRIGGER_FIRED_BY_DELETE(data->tg_event))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("dbcrypt_encrypt_trigger must be called as a BEFORE INSERT OR UPDATE "
+							   "FOR EACH ROW trigger")));
+	update = TRIGGER_FIRED_BY_UPDATE(data->tg_event);
+	tuple = update ? data->tg_newtuple : data->tg_trigtuple;
+
+	if (self == NULL || self->trigger != data->tg_trigger->tgoid ||
+		self->relid != RelationGetRelid(data->tg_relation))
+	{
+		MemoryContext caller = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+
+		owner_enter(data->tg_relation->rd_rel->relowner, &saved);
+		self = prepare(data);
+		owner_leave(&saved);
+		MemoryContextSwitchTo(caller);
+		fcinfo->flinfo->fn_extra = self;
+	}
+	self->cipher.rel = data->tg_relation;
+
+	ExecStoreHeapTuple(tuple, self->new_row, false);
+	if (update)
+	{
+		ExecStoreHeapTuple(data->tg_trigtuple, self->old_row, false);
+		self->new_row->tts_tid = data->tg_trigtuple->t_self;
+	}
+	if (self->cipher.aad)
+		owner_enter(data->tg_relation->rd_rel->relowner, &saved);
+	if (encrypt_row(&self->cipher, update ? self->old_row : NULL, self->new_row, &change) ==
+		VALUE_CHANGED)
+	{
+		attnum = change.attnums[0];
+		tuple = heap_modify_tuple_by_cols(tuple, RelationGetDescr(data->tg_relation), 1, &attnum,
+										  change.values, change.nulls);
+	}
+	if (self->cipher.aad)
+		owner_leave(&saved);
+	ExecClearTuple(self->old_row);
+	ExecClearTuple(self->new_row);
+	ResetPerTupleExprContext(self->estate);
+	return PointerGetDatum(tuple);
+}
