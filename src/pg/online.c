@@ -1,0 +1,98 @@
+/*
+ * online.c
+ *		dbcrypt_rotate_online: rotation by ordinary row updates, batch by batch,
+ *		while the application writes.
+ */
+#include "postgres.h"
+
+#include "access/tableam.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+#include "walk.h"
+
+PG_FUNCTION_INFO_V1(dbcrypt_rotate_online);
+
+/* Rotates the rows of a block range; those that someone else changes come later. */
+static void
+online_batch(WalkBatch *batch)
+{
+	RowUpdater	updater;
+	TableScanDesc scan;
+	ItemPointerData first;
+	ItemPointerData last;
+	int64		updated = 0;
+
+	ItemPointerSet(&first, batch->first, FirstOffsetNumber);
+	ItemPointerSet(&last, batch->first + batch->count - 1, MaxOffsetNumber);
+
+	updater_begin(&updater, batch->rel, batch->target, false);
+	updater.cipher.soft_errors = true;
+	updater.nowait = true;
+	scan = table_beginscan_tidrange(batch->rel, GetActiveSnapshot(), &first, &last);
+	while (table_scan_getnextslot_tidrange(scan, ForwardScanDirection, updater.row))
+	{
+		CHECK_FOR_INTERRUPTS();
+		switch (updater_reencrypt_row(&updater))
+		{
+			case VALUE_CHANGED:
+				updated++;
+				break;
+			case VALUE_BUSY:
+				walk_busy_row(batch, &updater.tid);
+				break;
+			case VALUE_BAD:
+				walk_bad_value(batch->shared, batch->rel, &updater.tid, updater.cipher.bad_reason);
+				break;
+			default:
+				break;
+		}
+		ResetPerTupleExprContext(updater.estate);
+	}
+	table_endscan(scan);
+	walk_count(batch->shared, WALK_UPDATED, updated);
+	walk_count(batch->shared, WALK_COLD, updater.cold_updates);
+	updater_end(&updater);
+}
+
+const WalkMethod walk_online = {
+	.name = "dbcrypt_rotate_online",
+	.lockmode = RowExclusiveLock,
+	.batch = online_batch,
+};
+
+/*
+ * dbcrypt_rotate_online("table", "column", aad, batch_blocks, busy_share,
+ * max_wal_rate, max_lag, workers, on_error, vacuum_every)
+ */
+Datum
+dbcrypt_rotate_online(PG_FUNCTION_ARGS)
+{
+	TargetColumn target = {0};
+	WalkOptions options;
+	WalkResult	result = {0};
+	TupleDesc	desc;
+	Datum		values[5];
+	bool		nulls[5] = {false};
+
+	walk_check_call(fcinfo, walk_online.name);
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	walk_read_options(fcinfo, &target, &options);
+	if (!PG_ARGISNULL(9))
+		options.vacuum_every = PG_GETARG_INT32(9);
+	walk_column(&target, WALK_METHOD_ONLINE, &options, &result);
+	SPI_finish();
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	values[0] = Int64GetDatum(result.scanned);
+	values[1] = Int64GetDatum(result.rotated);
+	values[2] = Int64GetDatum(
+		Max(result.scanned - result.nulls - result.skipped - result.rotated, 0));
+	values[3] = Int64GetDatum(result.nulls);
+	values[4] = Int64GetDatum(result.skipped);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}

@@ -1,0 +1,188 @@
+/*
+ * walk.h
+ *		Rotation while the application runs: a walk over block ranges of a table,
+ *		a transaction each, by one or more processes.
+ *
+ * walk.c has the caller's side, walk_worker.c the background workers. How a
+ * block range is rotated is the method's business: online.c, inplace.c.
+ */
+#ifndef DBCRYPT_WALK_H
+#define DBCRYPT_WALK_H
+
+#include "dbcrypt.h"
+#include "fmgr.h"
+#include "port/atomics.h"
+#include "storage/block.h"
+#include "storage/dsm.h"
+#include "storage/spin.h"
+
+/* One relation with rows of its own. first: its place in the walk's numbering. */
+typedef struct WalkMember
+{
+	Oid			relid;
+	BlockNumber nblocks;
+	uint64		first;
+} WalkMember;
+
+/* What the processes of a walk count. */
+typedef enum WalkCounter
+{
+	WALK_BLOCKS,				/* done */
+	WALK_UPDATED,				/* values rotated by an ordinary update */
+	WALK_COLD,					/* of those, updates that wrote index entries */
+	WALK_IN_PLACE,				/* values rotated in place */
+	WALK_PAGES,					/* pages written in place */
+	WALK_PAGES_WAITED,			/* pages that were pinned at the first try */
+	WALK_COUNTERS
+} WalkCounter;
+
+/* A value that does not open. */
+typedef struct WalkBadValue
+{
+	Oid			relid;
+	ItemPointerData tid;
+	char		reason[96];
+} WalkBadValue;
+
+#define WALK_BAD_KEPT 8
+
+/* State of a walk, in dynamic shared memory when it has workers. */
+typedef struct WalkShared
+{
+	Oid			database;
+	Oid			userid;			/* who called; owns the table */
+	Oid			relid;			/* the table that was named */
+	NameData	column;
+	int			method;			/* index into walk_methods */
+	uint32		batch_blocks;
+	int			processes;
+	double		busy_share;		/* of time, 0 < share <= 1 */
+	uint64		max_wal_rate;	/* bytes per second of all processes, 0 for none */
+	uint64		max_lag;		/* bytes a standby may be behind, 0 for any */
+
+	pg_atomic_uint64 next;		/* block that the next batch begins at */
+	uint64		total;			/* blocks of all members */
+	int			nmembers;
+	Size		members_offset; /* of WalkMember[], from this struct's start */
+	Size		aad_offset;		/* of a C string, 0 for none */
+	Size		settings_offset;	/* of the caller's serialized settings */
+
+	pg_atomic_uint64 counters[WALK_COUNTERS];
+	pg_atomic_uint32 stop;		/* every process ends after its batch */
+
+	slock_t		lock;			/* of what follows */
+	int			nbad;			/* bad values, of which WALK_BAD_KEPT are kept */
+	WalkBadValue bad[WALK_BAD_KEPT];
+	int			error_code;		/* of the first worker that failed, or 0 */
+	char		error_message[512];
+} WalkShared;
+
+/* A batch: a block range of one relation, locked, in its own transaction. */
+typedef struct WalkBatch
+{
+	WalkShared *shared;
+	Relation	rel;
+	const TargetColumn *target;
+	BlockNumber first;
+	BlockNumber count;
+	List	   *busy;			/* of ItemPointer: rows to come back to */
+	MemoryContext busy_context;
+} WalkBatch;
+
+/* A way to rotate a batch. */
+typedef struct WalkMethod
+{
+	const char *name;			/* of the SQL procedure */
+	LOCKMODE	lockmode;		/* on the relation, for a batch */
+
+	/* Throws what makes the method unfit for the relation; NULL for nothing. */
+	void		(*check)(Relation rel, const TargetColumn *target);
+
+	/* Rotates the values of a batch; an active snapshot is set. */
+	void		(*batch)(WalkBatch *batch);
+} WalkMethod;
+
+enum
+{
+	WALK_METHOD_ONLINE,
+	WALK_METHOD_IN_PLACE
+};
+
+extern const WalkMethod *const walk_methods[];
+extern const WalkMethod walk_online;
+
+/* What a caller may choose. */
+typedef struct WalkOptions
+{
+	int			batch_blocks;
+	int			workers;		/* processes, the caller included */
+	int			vacuum_every;	/* batches between two VACUUMs, 0 for none, -1 automatic */
+	double		busy_share;
+	uint64		max_wal_rate;
+	uint64		max_lag;
+	bool		skip_bad;
+} WalkOptions;
+
+/* What a walk did, and what its last pass saw under one snapshot. */
+typedef struct WalkResult
+{
+	int64		scanned;
+	int64		rotated;
+	int64		nulls;
+	int64		skipped;		/* bad values */
+	int64		counters[WALK_COUNTERS];
+} WalkResult;
+
+/*
+ * Rotates a column by a method until a pass under one snapshot finds no value
+ * under another key. Commits as it goes: the caller is a procedure outside a
+ * transaction block, and connected to SPI (non-atomic).
+ */
+extern void walk_column(TargetColumn *target, int method, const WalkOptions *options,
+						WalkResult *result);
+
+/* Refuses a call inside a transaction block or a function. */
+extern void walk_check_call(FunctionCallInfo fcinfo, const char *procedure);
+
+/*
+ * Arguments 0 to 8 of a walk's procedure: table, column, aad, batch_blocks,
+ * busy_share, max_wal_rate, max_lag, workers, on_error.
+ */
+extern void walk_read_options(FunctionCallInfo fcinfo, TargetColumn *target, WalkOptions *options);
+
+/* ---- for walk.c, walk_worker.c and the methods ---- */
+
+extern void walk_count(WalkShared *shared, WalkCounter counter, int64 n);
+
+/* Remembers a bad value; the walk goes on. */
+extern void walk_bad_value(WalkShared *shared, Relation rel, ItemPointer tid, const char *reason);
+
+/* Remembers a row to come back to after the batch. */
+extern void walk_busy_row(WalkBatch *batch, ItemPointer tid);
+
+/*
+ * Takes and rotates the next batch; false if there is none or the walk stops.
+ * Each call is begin_batch … end_batch of one transaction, and more for busy rows.
+ */
+extern bool walk_next_batch(WalkShared *shared, const WalkMember *members,
+							const TargetColumn *target, void (*commit)(void));
+
+/* Waits as the walk's limits demand, outside a transaction's work. */
+extern void walk_throttle(WalkShared *shared, TimestampTz started, uint64 wal_before,
+						  void (*commit)(void));
+
+/* ---- walk_worker.c ---- */
+
+typedef struct WalkWorkers WalkWorkers;
+
+/* Starts up to n workers on a shared segment; says so if there are fewer. */
+extern WalkWorkers *walk_workers_start(dsm_segment *segment, int n);
+
+/* Whether any still runs. */
+extern bool walk_workers_running(WalkWorkers *workers);
+extern void walk_workers_terminate(WalkWorkers *workers);
+
+/* Runs VACUUM on a relation in a background worker and waits; false without a worker. */
+extern bool walk_vacuum(Oid relid);
+
+#endif
