@@ -180,7 +180,8 @@ sub grep_files
 			}
 		},
 		$dir);
-	return sort @found;
+	@found = sort @found;
+	return @found;
 }
 
 # Asserts that a key given in hex stands in no file below a directory.
