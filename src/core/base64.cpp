@@ -38,6 +38,16 @@ constexpr auto places = []
 	return table;
 }();
 
+/* A character's 6 bits, or -1; node reads the URL-safe alphabet too. */
+int
+sextet(Base64Reader reader, uint8_t character)
+{
+	if (reader == Base64Reader::node && (character == '-' || character == '_'))
+		return character == '-' ? 62 : 63;
+	const uint32_t bits = places[3][character];
+	return bits == bad_group ? -1 : static_cast<int>(bits);
+}
+
 inline uint32_t
 decode_group(const uint8_t *in)
 {
@@ -152,6 +162,42 @@ base64_decode(const uint8_t *in, size_t size, uint8_t *out, size_t *out_size)
 	std::memcpy(out, tail, 3 - padding);
 	*out_size = static_cast<size_t>(out - start) + 3 - padding;
 	return true;
+}
+
+bool
+base64_decode_as(Base64Reader reader, const uint8_t *in, size_t size, uint8_t *out,
+				 size_t *out_size)
+{
+	/* What all agree on is what is nearly always there. */
+	const size_t line_end = size > 0 && in[size - 1] == '\n' ? 1 : 0;
+	if (base64_decode(in, size - line_end, out, out_size))
+		return true;
+
+	size_t sextets = 0;
+	size_t padding = 0;
+	size_t written = 0;
+	uint32_t bits = 0;
+	for (size_t i = 0; i < size; i++)
+	{
+		const int value = sextet(reader, in[i]);
+		if (value >= 0 && padding == 0)
+		{
+			bits = bits << 6 | static_cast<uint32_t>(value);
+			if (sextets++ % 4 != 0)
+				out[written++] = static_cast<uint8_t>(bits >> (6 - 2 * ((sextets - 1) % 4)));
+		}
+		else if (reader != Base64Reader::go)
+		{
+			if (in[i] == '=' && (reader == Base64Reader::node || sextets % 4 >= 2))
+				break;
+		}
+		else if (in[i] == '=' && sextets % 4 >= 2 && sextets % 4 + padding < 4)
+			padding++;
+		else if (in[i] != '\n' && in[i] != '\r')
+			return false;
+	}
+	*out_size = written;
+	return reader != Base64Reader::go || (sextets + padding) % 4 == 0;
 }
 
 } // namespace dbcrypt

@@ -38,6 +38,34 @@ void base64_encode(const uint8_t *in, size_t size, uint8_t *out);
  */
 bool base64_decode(const uint8_t *in, size_t size, uint8_t *out, size_t *out_size);
 
+/*
+ * How other programs' decoders read. All skip line breaks and pass over the bits
+ * that padding leaves unused.
+ *
+ *	go		encoding/base64: whole groups with padding; nothing else is skipped
+ *	ruby	unpack("m"): skips whatever is not of the alphabet, ends at a '=' that
+ *			stands for padding; an incomplete group gives the bytes it has
+ *	node	Buffer.from(text, "base64"): the same, but ends at any '=' and reads
+ *			the URL-safe alphabet too
+ */
+enum class Base64Reader
+{
+	go,
+	ruby,
+	node
+};
+
+/* Bytes that fit whatever such a reader makes of that many characters. */
+constexpr size_t
+base64_reader_room(size_t size)
+{
+	return size / 4 * 3 + 3;
+}
+
+/* Decodes as that reader does; false where it refuses, with out undefined. */
+bool base64_decode_as(Base64Reader reader, const uint8_t *in, size_t size, uint8_t *out,
+					  size_t *out_size);
+
 } // namespace dbcrypt
 
 #endif

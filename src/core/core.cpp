@@ -5,7 +5,6 @@
 #include "core.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <new>
 
@@ -15,9 +14,10 @@
 #endif
 
 #include "base64.h"
+#include "door.h"
 #include "envelope.h"
-#include "failure.h"
 #include "mask.h"
+#include "native.h"
 #include "nonce.h"
 #include "ring.h"
 #include "source.h"
@@ -25,37 +25,10 @@
 
 using namespace dbcrypt;
 
-struct dbcrypt_ring : Ring
-{};
-
 namespace
 {
 
 constexpr std::string_view canary_text = "dbcrypt";
-
-/* Runs work, which returns a status, and turns what it throws into one. */
-template <typename Work>
-dbcrypt_status
-guarded(Work &&work) noexcept
-{
-	try
-	{
-		return work();
-	}
-	catch (const Failure &failure)
-	{
-		errno = failure.error_number;
-		return failure.status;
-	}
-	catch (const std::bad_alloc &)
-	{
-		return DBCRYPT_NO_MEMORY;
-	}
-	catch (...)
-	{
-		return DBCRYPT_INTERNAL;
-	}
-}
 
 /* Adds the keys that source gives, with *error reset and never NULL. */
 template <typename Source>
@@ -210,16 +183,8 @@ dbcrypt_encrypt(dbcrypt_ring *ring, dbcrypt_form form, const uint8_t *plaintext,
 				size_t plaintext_size, const uint8_t *aad, size_t aad_size, uint8_t *out) noexcept
 {
 	return guarded(
-		[&]
-		{
-			dbcrypt_status status;
-			RingKey *const key = ring->primary(&status);
-			if (key == nullptr)
-				return status;
-			if (envelope_size(form, plaintext_size) == SIZE_MAX)
-				return DBCRYPT_TOO_LARGE;
-			envelope_seal(*key, form, {plaintext, plaintext_size}, {aad, aad_size}, out);
-			return DBCRYPT_OK;
+		[&] {
+			return native_encrypt(*ring, form, {plaintext, plaintext_size}, {aad, aad_size}, out);
 		});
 }
 
@@ -277,15 +242,8 @@ dbcrypt_decrypt(dbcrypt_ring *ring, dbcrypt_form form, const uint8_t *envelope,
 	return guarded(
 		[&]
 		{
-			KeyId id;
-			auto status = envelope_read_header(form, envelope, envelope_size, &id);
-			if (status != DBCRYPT_OK)
-				return status;
-			RingKey *const key = ring->reader(id, &status);
-			if (key == nullptr)
-				return status;
-			return envelope_open(*key, form, {envelope, envelope_size}, {aad, aad_size}, out,
-								 plaintext_size);
+			return native_decrypt(*ring, form, {envelope, envelope_size}, {aad, aad_size}, out,
+								  plaintext_size);
 		});
 }
 
@@ -297,23 +255,8 @@ dbcrypt_reencrypt(dbcrypt_ring *ring, dbcrypt_form form, const uint8_t *envelope
 	return guarded(
 		[&]
 		{
-			*changed = false;
-			KeyId id;
-			auto status = envelope_read_header(form, envelope, envelope_size, &id);
-			if (status != DBCRYPT_OK)
-				return status;
-			if (ring->size() > 0 && ring->at(0).id() == id)
-				return DBCRYPT_OK;
-			RingKey *const from = ring->reader(id, &status);
-			if (from == nullptr)
-				return status;
-			RingKey *const to = ring->primary(&status);
-			if (to == nullptr)
-				return status;
-			status =
-				envelope_reseal(*from, *to, form, {envelope, envelope_size}, {aad, aad_size}, out);
-			*changed = status == DBCRYPT_OK;
-			return status;
+			return native_reencrypt(*ring, form, {envelope, envelope_size}, {aad, aad_size}, out,
+									changed);
 		});
 }
 

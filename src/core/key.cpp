@@ -1,18 +1,10 @@
 #include "key.h"
 
 #include <algorithm>
-#include <memory>
-#include <new>
 #include <utility>
 
-#include <openssl/core_names.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/kdf.h>
-#include <openssl/params.h>
-
 #include "base64.h"
-#include "failure.h"
+#include "derive.h"
 #include "wall.h"
 
 namespace dbcrypt
@@ -22,6 +14,7 @@ namespace
 {
 
 constexpr std::string_view native_info = "dbcrypt/1/aes-256-gcm";
+constexpr std::string_view coder_prefix = "aes256gcm";
 
 int
 hex_value(char c)
@@ -65,22 +58,47 @@ parse_base64(std::string_view text)
 	return key;
 }
 
+/* GitLab's rule: whole UTF-8 characters while they fit, then '0' to the end. */
+std::optional<Secret>
+parse_db_key_base(std::string_view text)
+{
+	if (text.empty())
+		return std::nullopt;
+	size_t size = std::min(text.size(), key_size);
+	if (text.size() > key_size)
+		while (size > 0 && (static_cast<uint8_t>(text[size]) & 0xC0) == 0x80)
+			size--;
+	Secret key(key_size);
+	const auto bytes = reveal_secret(key);
+	std::fill(bytes.begin(), bytes.end(), uint8_t{'0'});
+	std::copy_n(text.begin(), size, bytes.begin());
+	return key;
+}
+
 Bytes
 bytes_of(std::string_view text)
 {
 	return {reinterpret_cast<const uint8_t *>(text.data()), text.size()};
 }
 
-struct FreeKdfContext
+void
+spell_hex(Bytes bytes, char *out)
 {
-	void operator()(EVP_KDF_CTX *context) const { EVP_KDF_CTX_free(context); }
-};
+	constexpr char digits[] = "0123456789abcdef";
+	for (const uint8_t byte : bytes)
+	{
+		*out++ = digits[byte >> 4];
+		*out++ = digits[byte & 15];
+	}
+}
 
 } // namespace
 
 std::optional<Secret>
 parse_key(std::string_view text)
 {
+	if (text.substr(0, text_key_prefix.size()) == text_key_prefix)
+		return parse_db_key_base(text.substr(text_key_prefix.size()));
 	if (text.size() == 2 * key_size)
 		return parse_hex(text);
 	if (text.size() == base64_encoded_size(key_size))
@@ -91,71 +109,33 @@ parse_key(std::string_view text)
 KeyId
 key_id_of(const Secret &key)
 {
-	uint8_t digest[32];
+	const auto digest = sha256(reveal_secret(key));
 	KeyId id;
-	if (EVP_Q_digest(nullptr, "SHA256", nullptr, reveal_secret(key).data(), key.size(), digest,
-					 nullptr) != 1)
-	{
-		ERR_clear_error();
-		throw Failure{DBCRYPT_INTERNAL};
-	}
-	std::copy_n(digest, id.size(), id.begin());
-	cleanse(digest, sizeof(digest));
+	std::copy_n(digest.begin(), id.size(), id.begin());
 	return id;
 }
 
 void
 spell_key_id(const KeyId &id, char out[DBCRYPT_KEY_ID_LEN + 1])
 {
-	constexpr char digits[] = "0123456789abcdef";
-	for (size_t i = 0; i < id.size(); i++)
-	{
-		out[2 * i] = digits[id[i] >> 4];
-		out[2 * i + 1] = digits[id[i] & 15];
-	}
+	spell_hex(id, out);
 	out[DBCRYPT_KEY_ID_LEN] = '\0';
-}
-
-Secret
-hkdf(const char *digest, const Secret &key, Bytes salt, Bytes info, size_t size)
-{
-	static EVP_KDF *const algorithm = EVP_KDF_fetch(nullptr, "HKDF", nullptr);
-	std::unique_ptr<EVP_KDF_CTX, FreeKdfContext> context(EVP_KDF_CTX_new(algorithm));
-	if (!context)
-	{
-		ERR_clear_error();
-		throw Failure{algorithm == nullptr ? DBCRYPT_INTERNAL : DBCRYPT_NO_MEMORY};
-	}
-
-	/* OSSL_PARAM wants pointers to data that may change; none does here. */
-	const Bytes ikm = reveal_secret(key);
-	const auto octets = [](const char *name, Bytes data)
-	{
-		return OSSL_PARAM_construct_octet_string(name, const_cast<uint8_t *>(data.data()),
-												 data.size());
-	};
-	OSSL_PARAM parameters[5];
-	size_t n = 0;
-	parameters[n++] =
-		OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, const_cast<char *>(digest), 0);
-	parameters[n++] = octets(OSSL_KDF_PARAM_KEY, ikm);
-	parameters[n++] = octets(OSSL_KDF_PARAM_INFO, info);
-	if (!salt.empty())
-		parameters[n++] = octets(OSSL_KDF_PARAM_SALT, salt);
-	parameters[n] = OSSL_PARAM_construct_end();
-
-	Secret derived(size);
-	if (EVP_KDF_derive(context.get(), reveal_secret(derived).data(), size, parameters) != 1)
-	{
-		ERR_clear_error();
-		throw Failure{DBCRYPT_INTERNAL};
-	}
-	return derived;
 }
 
 RingKey::RingKey(Secret bytes) : bytes_(std::move(bytes)), id_(key_id_of(bytes_))
 {
 	spell_key_id(id_, id_text_);
+
+	Secret prefixed(coder_prefix.size() + key_size);
+	const auto place =
+		std::copy(coder_prefix.begin(), coder_prefix.end(), reveal_secret(prefixed).begin());
+	const auto bytes_held = reveal_secret(std::as_const(bytes_));
+	std::copy(bytes_held.begin(), bytes_held.end(), place);
+	const auto digest = sha256(reveal_secret(prefixed));
+	char digits[coder_id_size + 1];
+	spell_hex(Bytes(digest).first((coder_id_size + 1) / 2), digits);
+	std::copy_n(digits, coder_id_size, coder_id_);
+	coder_id_[coder_id_size] = '\0';
 }
 
 Aead &
@@ -164,6 +144,36 @@ RingKey::native()
 	if (!native_) [[unlikely]]
 		native_.emplace(hkdf("SHA256", bytes_, {}, bytes_of(native_info), Aead::key_size));
 	return *native_;
+}
+
+Aead &
+RingKey::raw()
+{
+	if (!raw_) [[unlikely]]
+	{
+		Secret copy(key_size);
+		const auto bytes = reveal_secret(std::as_const(bytes_));
+		std::copy(bytes.begin(), bytes.end(), reveal_secret(copy).begin());
+		raw_.emplace(std::move(copy));
+	}
+	return *raw_;
+}
+
+Aead &
+RingKey::derived(Bytes salt, Bytes info)
+{
+	const auto same = [](Bytes a, const std::vector<uint8_t> &b)
+	{
+		return std::equal(a.begin(), a.end(), b.begin(), b.end());
+	};
+	if (!derived_ || !same(salt, derived_salt_) || !same(info, derived_info_)) [[unlikely]]
+	{
+		derived_.reset();
+		derived_salt_.assign(salt.begin(), salt.end());
+		derived_info_.assign(info.begin(), info.end());
+		derived_.emplace(hkdf("SHA384", bytes_, salt, info, Aead::key_size));
+	}
+	return *derived_;
 }
 
 } // namespace dbcrypt

@@ -8,6 +8,7 @@
 #include <array>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "aead.h"
 #include "core.h"
@@ -20,7 +21,10 @@ constexpr size_t key_size = 32;
 
 using KeyId = std::array<uint8_t, DBCRYPT_KEY_ID_LEN / 2>;
 
-/* The key that 64 hex digits or the base64 of 32 bytes spell, else nothing. */
+/* Before a GitLab db_key_base, which is text and not the spelling of a key. */
+constexpr std::string_view text_key_prefix = "text:";
+
+/* The key that 64 hex digits, the base64 of 32 bytes or text:... spell, else nothing. */
 std::optional<Secret> parse_key(std::string_view text);
 
 /* The first bytes of SHA-256(key). */
@@ -28,9 +32,6 @@ KeyId key_id_of(const Secret &key);
 
 /* A key id as lower-case hex and a NUL. */
 void spell_key_id(const KeyId &id, char out[DBCRYPT_KEY_ID_LEN + 1]);
-
-/* HKDF (RFC 5869) with the named digest; size is the output length in bytes. */
-Secret hkdf(const char *digest, const Secret &key, Bytes salt, Bytes info, size_t size);
 
 /* A key of the ring with its contexts. */
 class RingKey
@@ -42,9 +43,17 @@ public:
 	const KeyId &id() const { return id_; }
 	const char *id_text() const { return id_text_; }
 	const Secret &bytes() const { return bytes_; }
+	/* Coder's: the first 7 hex digits of SHA-256("aes256gcm" || key), and a NUL. */
+	const char *coder_id() const { return coder_id_; }
 
-	/* The cipher of native envelopes, derived at its first use. */
+	/* Ciphers, made at their first use: native envelopes' ... */
 	Aead &native();
+	/* ... that of the key as it is, ... */
+	Aead &raw();
+	/* ... and that of HKDF-SHA384 with this salt and info; the last one is kept. */
+	Aead &derived(Bytes salt, Bytes info);
+
+	static constexpr size_t coder_id_size = 7;
 
 	unsigned state = 0; /* an OR of dbcrypt_key_state */
 
@@ -52,7 +61,12 @@ private:
 	Secret bytes_;
 	KeyId id_;
 	char id_text_[DBCRYPT_KEY_ID_LEN + 1];
+	char coder_id_[coder_id_size + 1];
 	std::optional<Aead> native_;
+	std::optional<Aead> raw_;
+	std::optional<Aead> derived_;
+	std::vector<uint8_t> derived_salt_;
+	std::vector<uint8_t> derived_info_;
 };
 
 } // namespace dbcrypt

@@ -93,8 +93,8 @@ mask_suspects(std::span<char> text)
 	{
 		const size_t size = run_at(text, at, is_of_key);
 		size_t end = at + size;
-		if (size >= suspect_size &&
-			std::any_of(text.begin() + at, text.begin() + end, is_telling))
+		const auto run = text.subspan(at, size);
+		if (size >= suspect_size && std::any_of(run.begin(), run.end(), is_telling))
 		{
 			end += run_at(text, end, [](char c) { return c == '='; });
 			masked += mask(text.subspan(at, end - at));
@@ -120,15 +120,43 @@ mask_hex(std::span<char> run, const Ring &ring)
 	return masked;
 }
 
+/* Whether c ends the key that began with text:. */
+bool
+ends_text_key(char c)
+{
+	return std::string_view(" \t\r\n\f\v,'\"\\").find(c) != std::string_view::npos || c == '\0';
+}
+
+/* Masks what follows each text: that stands at the start of a word. */
+size_t
+mask_text_keys(std::span<char> text, const Ring *only)
+{
+	size_t masked = 0;
+	const std::string_view all(text.data(), text.size());
+	for (size_t at = all.find(text_key_prefix); at != all.npos;
+		 at = all.find(text_key_prefix, at + 1))
+	{
+		if (only == nullptr && at > 0 && is_base64(text[at - 1]))
+			continue;
+		const size_t start = at + text_key_prefix.size();
+		size_t end = start;
+		while (end < text.size() && !ends_text_key(text[end]))
+			end++;
+		if (end > start && (only == nullptr || is_key(text.subspan(at, end - at), *only)))
+			masked += mask(text.subspan(start, end - start));
+	}
+	return masked;
+}
+
 } // namespace
 
 size_t
 mask_keys(std::span<char> text, const Ring *only)
 {
+	size_t masked = mask_text_keys(text, only);
 	if (only == nullptr)
-		return mask_suspects(text);
+		return masked + mask_suspects(text);
 
-	size_t masked = 0;
 	for (size_t at = 0; at < text.size();)
 	{
 		const size_t size = run_at(text, at, is_hex);

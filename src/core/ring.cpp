@@ -60,13 +60,18 @@ Ring::primary(dbcrypt_status *status) const
 RingKey *
 Ring::reader(const KeyId &id, dbcrypt_status *status)
 {
-	RingKey *const key = find(id);
-	if (key == nullptr)
+	return readable(find(id), status);
+}
+
+RingKey *
+Ring::readable(RingKey *found, dbcrypt_status *status) const
+{
+	if (found == nullptr)
 		*status = keys_.empty() ? DBCRYPT_NO_KEYS : DBCRYPT_KEY_NOT_LOADED;
-	else if ((key->state & DBCRYPT_STATE_REVOKED) != 0)
+	else if ((found->state & DBCRYPT_STATE_REVOKED) != 0)
 		*status = DBCRYPT_KEY_REVOKED;
 	else
-		return key;
+		return found;
 	return nullptr;
 }
 

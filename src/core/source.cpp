@@ -44,10 +44,18 @@ key_or_throw(std::string_view text)
 	return std::move(*key);
 }
 
-/* A line of a key file without its comment and white space. */
+bool
+is_text_key(std::string_view text)
+{
+	return text.substr(0, text_key_prefix.size()) == text_key_prefix;
+}
+
+/* A line of a key file without white space and, unless it is a text: key, comment. */
 std::string_view
 key_of_line(std::string_view line)
 {
+	if (is_text_key(trim(line)))
+		return trim(line);
 	return trim(line.substr(0, line.find('#')));
 }
 
@@ -250,14 +258,14 @@ std::vector<Secret>
 keys_of_contents(Bytes contents, dbcrypt_source_error *error)
 {
 	std::vector<Secret> keys;
-	if (contents.size() == key_size)
+	std::string_view text(reinterpret_cast<const char *>(contents.data()), contents.size());
+	if (contents.size() == key_size && !is_text_key(text))
 	{
 		Secret key(key_size);
 		std::copy(contents.begin(), contents.end(), reveal_secret(key).begin());
 		keys.push_back(std::move(key));
 		return keys;
 	}
-	std::string_view text(reinterpret_cast<const char *>(contents.data()), contents.size());
 	while (!text.empty())
 	{
 		error->line++;
