@@ -1,5 +1,7 @@
 #include "key.h"
 
+#include "derive.h"
+
 #include "support.h"
 
 using namespace dbcrypt;
