@@ -138,12 +138,12 @@ SELECT count(*) FROM dbcrypt_columns;
 -- A row comes in by name, as from a dump.
 CREATE TABLE restored (gone int, v text, w text);
 ALTER TABLE restored DROP COLUMN gone;
-INSERT INTO dbcrypt_columns VALUES ('restored', 'v', 'native', NULL, '{}', 1);
-INSERT INTO dbcrypt_columns VALUES ('restored', 'nothing', 'native', NULL, '{}', 2);
+INSERT INTO dbcrypt_columns VALUES ('restored', 'v', 'native', NULL, '{}');
+INSERT INTO dbcrypt_columns VALUES ('restored', 'nothing', 'native', NULL, '{}');
 INSERT INTO dbcrypt_columns ("table", "column") VALUES ('restored', 'w');
 SET session_replication_role = replica;
 DELETE FROM dbcrypt_columns WHERE "column" = 'w';
-INSERT INTO dbcrypt_columns VALUES ('restored', 'w', 'native', NULL, '{}', 1);
+INSERT INTO dbcrypt_columns VALUES ('restored', 'w', 'native', NULL, '{}');
 RESET session_replication_role;
 SELECT "table", "column", attnum FROM dbcrypt_columns ORDER BY attnum;
 DROP TABLE restored;

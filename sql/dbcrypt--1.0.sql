@@ -78,22 +78,21 @@ CREATE VIEW dbcrypt_key_status AS
 -- Columns
 ---------------------------------------------------------------------
 
+-- Immutable for the generated column alone: a dump leaves that out, and restores
+-- by name into a table whose columns have other numbers.
+CREATE FUNCTION dbcrypt_column_number("table" regclass, "column" name) RETURNS int2
+AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT;
+
 CREATE TABLE dbcrypt_columns (
     "table" regclass NOT NULL,
     "column" name NOT NULL,
     scheme text NOT NULL DEFAULT 'native',
     aad text,
     options jsonb NOT NULL DEFAULT '{}',
-    attnum int2 NOT NULL,
+    attnum int2 NOT NULL
+        GENERATED ALWAYS AS (@extschema@.dbcrypt_column_number("table", "column")) STORED,
     PRIMARY KEY ("table", attnum)
 );
-COMMENT ON COLUMN dbcrypt_columns.attnum IS 'set by a trigger from "column"';
-
-CREATE FUNCTION dbcrypt_columns_number() RETURNS trigger
-AS 'MODULE_PATHNAME' LANGUAGE C;
-CREATE TRIGGER dbcrypt_columns_number
-    BEFORE INSERT ON dbcrypt_columns
-    FOR EACH ROW EXECUTE FUNCTION dbcrypt_columns_number();
 
 CREATE FUNCTION dbcrypt_columns_follow() RETURNS event_trigger
 AS 'MODULE_PATHNAME' LANGUAGE C;
@@ -103,7 +102,6 @@ CREATE EVENT TRIGGER dbcrypt_columns_renamed ON ddl_command_end
     EXECUTE FUNCTION dbcrypt_columns_follow();
 CREATE EVENT TRIGGER dbcrypt_columns_dropped ON sql_drop
     EXECUTE FUNCTION dbcrypt_columns_follow();
-ALTER TABLE dbcrypt_columns ENABLE ALWAYS TRIGGER dbcrypt_columns_number;
 ALTER EVENT TRIGGER dbcrypt_columns_renamed ENABLE ALWAYS;
 ALTER EVENT TRIGGER dbcrypt_columns_dropped ENABLE ALWAYS;
 
@@ -216,7 +214,7 @@ REVOKE EXECUTE ON FUNCTION
     dbcrypt_reencrypt(text, text), dbcrypt_reencrypt(bytea, text),
     dbcrypt_generate_key(),
     dbcrypt_verify(regclass, name), dbcrypt_verify_all(), dbcrypt_check(),
-    dbcrypt_keys_changed(), dbcrypt_columns_number(), dbcrypt_columns_follow(),
+    dbcrypt_keys_changed(), dbcrypt_column_number(regclass, name), dbcrypt_columns_follow(),
     dbcrypt_register_keys(), dbcrypt_revoke_key(text), dbcrypt_reinstate_key(text),
     dbcrypt_loaded_keys(), dbcrypt_progress_rows(),
     dbcrypt_register_column(regclass, name, text), dbcrypt_unregister_column(regclass, name),

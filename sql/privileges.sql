@@ -55,7 +55,6 @@ RESET ROLE;
 
 -- Functions that only triggers may call.
 SELECT dbcrypt_keys_changed();
-SELECT dbcrypt_columns_number();
 SELECT dbcrypt_columns_follow();
 
 -- What a dump carries.

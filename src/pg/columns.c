@@ -4,8 +4,8 @@
  *		dbcrypt_columns.
  *
  * A registry row names its column by table and attribute number, so that it
- * survives a rename, and by name, so that it survives a dump. A trigger finds
- * the number when a row comes in; an event trigger keeps the name.
+ * survives a rename, and by name, so that it survives a dump. The number is a
+ * generated column, never dumped; an event trigger keeps the name.
  */
 #include "postgres.h"
 
@@ -35,7 +35,7 @@
 
 PG_FUNCTION_INFO_V1(dbcrypt_register_column);
 PG_FUNCTION_INFO_V1(dbcrypt_unregister_column);
-PG_FUNCTION_INFO_V1(dbcrypt_columns_number);
+PG_FUNCTION_INFO_V1(dbcrypt_column_number);
 PG_FUNCTION_INFO_V1(dbcrypt_columns_follow);
 
 /* Columns of dbcrypt_columns, in the order of the script. */
@@ -117,9 +117,8 @@ check_relkind(Relation rel)
 						errdetail("It is a table of the extension itself.")));
 }
 
-/* The column and the generated columns that follow it, offset as in pull_varattnos. */
-static Bitmapset *
-changed_columns(Relation rel, AttrNumber attnum)
+Bitmapset *
+column_dependents(Relation rel, AttrNumber attnum)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 	int			self = attnum - FirstLowInvalidHeapAttributeNumber;
@@ -146,7 +145,7 @@ changed_columns(Relation rel, AttrNumber attnum)
 static char *
 foreign_key_of(Relation rel, AttrNumber attnum)
 {
-	Bitmapset  *changed = changed_columns(rel, attnum);
+	Bitmapset  *changed = column_dependents(rel, attnum);
 	Relation	constraints = table_open(ConstraintRelationId, AccessShareLock);
 	SysScanDesc scan = systable_beginscan(constraints, InvalidOid, false, NULL, 0, NULL);
 	HeapTuple	tuple;
@@ -454,39 +453,19 @@ dbcrypt_unregister_column(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* BEFORE INSERT trigger on dbcrypt_columns: the number of the column named. */
+/* dbcrypt_column_number("table" regclass, "column" name): what dbcrypt_columns keeps. */
 Datum
-dbcrypt_columns_number(PG_FUNCTION_ARGS)
+dbcrypt_column_number(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	TupleDesc	desc;
-	HeapTuple	tuple;
-	bool		isnull;
-	Oid			relid;
-	Name		column;
-	AttrNumber	attnum;
-	int			replaced = Anum_columns_attnum;
-	Datum		value;
+	Oid			relid = PG_GETARG_OID(0);
+	char	   *column = NameStr(*PG_GETARG_NAME(1));
+	AttrNumber	attnum = get_attnum(relid, column);
 
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-						errmsg("dbcrypt_columns_number must be called as a trigger")));
-	desc = RelationGetDescr(trigger->tg_relation);
-	tuple = trigger->tg_trigtuple;
-	relid = DatumGetObjectId(heap_getattr(tuple, Anum_columns_table, desc, &isnull));
-	if (isnull)
-		return PointerGetDatum(tuple);
-	column = DatumGetName(heap_getattr(tuple, Anum_columns_column, desc, &isnull));
-	if (isnull)
-		return PointerGetDatum(tuple);
-	attnum = get_attnum(relid, NameStr(*column));
 	if (attnum <= 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-						errmsg("column \"%s\" of relation \"%s\" does not exist", NameStr(*column),
+						errmsg("column \"%s\" of relation \"%s\" does not exist", column,
 							   get_rel_name(relid) ? get_rel_name(relid) : "?")));
-	value = Int16GetDatum(attnum);
-	isnull = false;
-	return PointerGetDatum(heap_modify_tuple_by_cols(tuple, desc, 1, &replaced, &value, &isnull));
+	PG_RETURN_INT16(attnum);
 }
 
 /* Event trigger after DDL: dbcrypt_columns follows renames and drops. */
