@@ -176,6 +176,9 @@ extern List *column_lock_members(Oid relid, LOCKMODE lockmode);
 /* Refuses a relation that cannot be rotated, saying why; column number in it. */
 extern AttrNumber column_check_relation(Relation rel, const char *column);
 
+/* A column and the generated columns computed from it, offset as in pull_varattnos. */
+extern Bitmapset *column_dependents(Relation rel, AttrNumber attnum);
+
 /* Form of a column's values: text or bytea, through domains. */
 extern dbcrypt_form column_form(Relation rel, AttrNumber attnum);
 

@@ -31,7 +31,6 @@
 #include "miscadmin.h"
 #include "nodes/bitmapset.h"
 #include "optimizer/optimizer.h"
-#include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
 #include "storage/predicate.h"
 #include "utils/builtins.h"
@@ -210,27 +209,11 @@ expression_reads(Node *expression, const Bitmapset *columns)
 	return bms_overlap(inputs, columns) || bms_is_member(member_of(0), inputs);
 }
 
-/* A column and the generated columns that are computed from it. */
-static Bitmapset *
-column_and_generated(Relation rel, AttrNumber attnum)
-{
-	TupleDesc	desc = RelationGetDescr(rel);
-	Bitmapset  *column = bms_make_singleton(member_of(attnum));
-	Bitmapset  *columns = bms_copy(column);
-
-	for (AttrNumber i = 1; i <= desc->natts; i++)
-		if (TupleDescAttr(desc, i - 1)->attgenerated != '\0' &&
-			!TupleDescAttr(desc, i - 1)->attisdropped &&
-			expression_reads(build_column_default(rel, i), column))
-			columns = bms_add_member(columns, member_of(i));
-	return columns;
-}
-
 /* Refuses a column that a unique index reads: encrypted values never repeat. */
 static void
 check_unique_indexes(Relation rel, AttrNumber attnum)
 {
-	Bitmapset  *columns = column_and_generated(rel, attnum);
+	Bitmapset  *columns = column_dependents(rel, attnum);
 	ListCell   *cell;
 
 	foreach(cell, RelationGetIndexList(rel))
@@ -331,7 +314,7 @@ remove_statistics(Oid relid, const char *column)
 
 	if (attnum > 0)
 	{
-		Bitmapset  *columns = column_and_generated(rel, attnum);
+		Bitmapset  *columns = column_dependents(rel, attnum);
 		int			member = -1;
 
 		while ((member = bms_next_member(columns, member)) >= 0)

@@ -4,13 +4,18 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/sysattr.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "dbcrypt.h"
 #include "fmgr.h"
 #include "optimizer/optimizer.h"
 #include "utils/datum.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -62,12 +67,12 @@ registered_key(const char *key_id)
 
 /* Refuses an AAD over generated columns, which have no value before the row is written. */
 static void
-check_generated(Relation rel, AttrNumber attnum, const char *aad)
+check_generated(Relation rel, Node *aad)
 {
 	Bitmapset  *inputs = NULL;
 	int			member = -1;
 
-	pull_varattnos((Node *) aad_parse(rel, attnum, aad), 1, &inputs);
+	pull_varattnos(aad, 1, &inputs);
 	while ((member = bms_next_member(inputs, member)) >= 0)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(
@@ -82,15 +87,43 @@ check_generated(Relation rel, AttrNumber attnum, const char *aad)
 	}
 }
 
-/* Reads the trigger's arguments; as the table's owner. */
+/* The table that a trigger was made for: a partition has a copy of its parent's. */
+static Oid
+table_of_trigger(Oid trigger)
+{
+	Oid			relid = InvalidOid;
+	Relation	rel = table_open(TriggerRelationId, AccessShareLock);
+
+	while (OidIsValid(trigger))
+	{
+		ScanKeyData key;
+		SysScanDesc scan;
+		HeapTuple	tuple;
+
+		ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
+					ObjectIdGetDatum(trigger));
+		scan = systable_beginscan(rel, TriggerOidIndexId, true, NULL, 1, &key);
+		tuple = systable_getnext(scan);
+		if (!HeapTupleIsValid(tuple))
+			elog(ERROR, "could not find trigger %u", trigger);
+		relid = ((Form_pg_trigger) GETSTRUCT(tuple))->tgrelid;
+		trigger = ((Form_pg_trigger) GETSTRUCT(tuple))->tgparentid;
+		systable_endscan(scan);
+	}
+	table_close(rel, AccessShareLock);
+	return relid;
+}
+
+/* Reads the trigger's arguments. */
 static EncryptTrigger *
 prepare(TriggerData *data)
 {
 	Relation	rel = data->tg_relation;
 	Trigger    *trigger = data->tg_trigger;
 	EncryptTrigger *self = palloc0(sizeof(EncryptTrigger));
-	TargetColumn target = {.relid = RelationGetRelid(rel)};
+	TargetColumn target = {0};
 	TupleDesc	desc;
+	OwnerContext saved;
 
 	if (trigger->tgnargs < 1 || trigger->tgnargs > 2)
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
@@ -99,7 +132,8 @@ prepare(TriggerData *data)
 							   trigger->tgname)));
 	target.name = trigger->tgargs[0];
 	target.aad = trigger->tgnargs > 1 ? trigger->tgargs[1] : NULL;
-	target.attnum = get_attnum(target.relid, target.name);
+	target.relid = trigger->tgisclone ? table_of_trigger(trigger->tgoid) : RelationGetRelid(rel);
+	target.attnum = get_attnum(RelationGetRelid(rel), target.name);
 	if (target.attnum <= 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
 						errmsg("column \"%s\" of relation \"%s\" does not exist", target.name,
@@ -109,13 +143,15 @@ prepare(TriggerData *data)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("column \"%s\" of table \"%s\" is a generated column", target.name,
 							   RelationGetRelationName(rel))));
-	if (target.aad)
-		check_generated(rel, target.attnum, target.aad);
 
 	self->trigger = trigger->tgoid;
-	self->relid = target.relid;
+	self->relid = RelationGetRelid(rel);
 	self->estate = CreateExecutorState();
+	owner_enter(rel->rd_rel->relowner, &saved);
 	cipher_init(&self->cipher, rel, &target, self->estate);
+	owner_leave(&saved);
+	if (self->cipher.aad)
+		check_generated(rel, (Node *) self->cipher.aad->expr);
 	/* A slot would pin the relation's own descriptor, and nobody drops these. */
 	desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
 	self->old_row = MakeSingleTupleTableSlot(desc, &TTSOpsHeapTuple);
@@ -241,9 +277,7 @@ dbcrypt_encrypt_trigger(PG_FUNCTION_ARGS)
 	{
 		MemoryContext caller = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
 
-		owner_enter(data->tg_relation->rd_rel->relowner, &saved);
 		self = prepare(data);
-		owner_leave(&saved);
 		MemoryContextSwitchTo(caller);
 		fcinfo->flinfo->fn_extra = self;
 	}
@@ -256,7 +290,7 @@ dbcrypt_encrypt_trigger(PG_FUNCTION_ARGS)
 		self->new_row->tts_tid = data->tg_trigtuple->t_self;
 	}
 	if (self->cipher.aad)
-		owner_enter(data->tg_relation->rd_rel->relowner, &saved);
+		owner_enter(self->cipher.aad_owner, &saved);
 	if (encrypt_row(&self->cipher, update ? self->old_row : NULL, self->new_row, &change) ==
 		VALUE_CHANGED)
 	{
