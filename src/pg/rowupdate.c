@@ -191,7 +191,8 @@ updater_reencrypt_row(RowUpdater *updater)
 		if (updater->nowait && (status == TM_BeingModified || status == TM_Updated ||
 								status == TM_Deleted))
 			return VALUE_BUSY;
-		if (status == TM_Deleted && ItemPointerIndicatesMovedPartitions(&failure.ctid))
+		if ((status == TM_Updated || status == TM_Deleted) &&
+			ItemPointerIndicatesMovedPartitions(&failure.ctid))
 			ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 							errmsg("row was moved to another partition by a concurrent update"),
 							errhint("Call the function again.")));
