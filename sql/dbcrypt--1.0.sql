@@ -143,7 +143,7 @@ CREATE FUNCTION dbcrypt_rotate_all(dry_run boolean DEFAULT false,
     OUT "table" regclass, OUT "column" name,
     OUT scanned bigint, OUT rotated bigint, OUT current bigint, OUT nulls bigint)
 RETURNS SETOF record
-AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
 CREATE PROCEDURE dbcrypt_rotate_online("table" regclass, "column" name, aad text DEFAULT NULL,
     batch_blocks int DEFAULT 128, busy_share float8 DEFAULT 1,

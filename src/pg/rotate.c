@@ -37,6 +37,14 @@ target_open(TargetColumn *target, LOCKMODE lockmode, const char *command)
 		LockRelationOid(catalog_relation("dbcrypt_columns"), RowExclusiveLock);
 	relids = column_lock_members(target->relid, lockmode);
 	column_check_owner(target->relid);
+	if (target->attnum != InvalidAttrNumber)
+	{
+		/* It may have been renamed before the lock was granted. */
+		TargetColumn *registered = column_registered(target->relid, target->attnum);
+
+		if (registered)
+			target->name = registered->name;
+	}
 	foreach(cell, relids)
 	{
 		Relation	rel = relation_open(lfirst_oid(cell), NoLock);
@@ -177,6 +185,9 @@ dbcrypt_rotate_all(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	ListCell   *cell;
 
+	if (PG_ARGISNULL(0))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("dry_run must not be null")));
 	InitMaterializedSRF(fcinfo, 0);
 	foreach(cell, columns_registered())
 	{
