@@ -598,7 +598,10 @@ check_unregistered_columns(Doctor *doctor)
 
 /* ---- settings ---- */
 
-/* Literal keys where they are copied about or shown. Never looks at the value. */
+/*
+ * Literal keys where they are copied about or shown. Never looks at the value,
+ * and does not name the setting beside a path, which would be masked in the log.
+ */
 static void
 check_settings(Doctor *doctor)
 {
@@ -609,15 +612,15 @@ check_settings(Doctor *doctor)
 		"WHERE pg_catalog.lower(name) = 'dbcrypt.keys' AND setting <> '' ORDER BY 1, 2");
 	for (uint64 i = 0; i < count; i++)
 		if (dbcrypt_preloaded)
-			add_finding(doctor, SEVERITY_WARNING, pstrdup("dbcrypt.keys"),
-						psprintf("a literal key is in the configuration file \"%s\", line %s",
+			add_finding(doctor, SEVERITY_WARNING, pstrdup("configuration"),
+						psprintf("a literal key is in file \"%s\", line %s",
 								 field(i, 1), field(i, 2)),
 						pstrdup("Move it to a file of its own and set dbcrypt.key_file: "
 								"configuration files are copied into backups."));
 		else
-			add_finding(doctor, SEVERITY_ERROR, pstrdup("dbcrypt.keys"),
-						psprintf("a literal key is in the configuration file \"%s\", line %s, and "
-								 "dbcrypt is not preloaded: every role can read it with SHOW",
+			add_finding(doctor, SEVERITY_ERROR, pstrdup("configuration"),
+						psprintf("a literal key is in file \"%s\", line %s, and dbcrypt is not "
+								 "preloaded: every role can read it with SHOW",
 								 field(i, 1), field(i, 2)),
 						pstrdup("Move it to a file of its own and set dbcrypt.key_file; then "
 								"rotate to a new key."));

@@ -5,7 +5,7 @@
  *
  * A launcher that belongs to no database starts one worker after the other.
  * A worker holds up DROP DATABASE and CREATE DATABASE ... TEMPLATE, so the
- * launcher looks every second whether one waits, and then ends its worker.
+ * launcher looks now and then whether one waits, and then ends its worker.
  */
 #include "postgres.h"
 
@@ -34,10 +34,10 @@
 #include "utils/snapmgr.h"
 
 /* How often the launcher looks after its worker. */
-#define WATCH_MS 1000
+#define WATCH_MS 250
 
 /* How long a database that could not be checked waits for its next turn. */
-#define RETRY_MS 10000
+#define RETRY_MS 5000
 
 PGDLLEXPORT void dbcrypt_doctor_launcher_main(Datum argument);
 PGDLLEXPORT void dbcrypt_doctor_worker_main(Datum argument);
@@ -146,6 +146,11 @@ check_database(const Database *database)
 		{
 			TerminateBackgroundWorker(handle);
 			cut_short = true;
+			if (!ShutdownRequestPending)
+				ereport(LOG, (errmsg("dbcrypt: the check of database \"%s\" gives way to a command "
+									 "that needs the database to itself",
+									 database->name),
+							  errdetail("It is run again later.")));
 		}
 		if (ShutdownRequestPending)
 			break;
@@ -155,43 +160,54 @@ check_database(const Database *database)
 	return cut_short ? CHECK_CUT_SHORT : CHECK_DONE;
 }
 
+/* Whether the launcher has something else to do. */
+static bool
+is_signalled(void)
+{
+	return ShutdownRequestPending || ConfigReloadPending;
+}
+
 /* Checks every database, those that cannot be at once a little later. */
 static void
 check_databases(MemoryContext context)
 {
-	List	   *databases = connectable_databases(context);
+	List	   *pending = NIL;	/* OIDs, from the second round on */
 	bool		complained = false;
 
-	while (databases != NIL && !ShutdownRequestPending && !ConfigReloadPending)
+	do
 	{
 		List	   *again = NIL;
 		ListCell   *cell;
 
-		foreach(cell, databases)
+		foreach(cell, connectable_databases(context))
 		{
+			Database   *database = lfirst(cell);
 			CheckEnd	end;
 
-			if (ShutdownRequestPending || ConfigReloadPending)
+			if (pending != NIL && !list_member_oid(pending, database->oid))
+				continue;
+			if (is_signalled())
 				return;
-			end = check_database(lfirst(cell));
+			end = check_database(database);
 			if (end == CHECK_NO_WORKER && !complained)
 			{
 				complained = true;
 				ereport(WARNING,
 						(errmsg("dbcrypt: no background worker is free to check database \"%s\"",
-								((Database *) lfirst(cell))->name),
+								database->name),
 						 errhint("Raise max_worker_processes. The check is tried again every "
 								 "%d seconds.",
 								 RETRY_MS / 1000)));
 			}
 			if (end != CHECK_DONE)
-				again = lappend(again, lfirst(cell));
+				again = lappend_oid(again, database->oid);
 		}
-		list_free(databases);
-		databases = again;
-		if (databases != NIL && !ShutdownRequestPending && !ConfigReloadPending)
+		pending = again;
+		if (pending != NIL && !is_signalled())
 			sleep_ms(RETRY_MS);
-	}
+	} while (pending != NIL && !is_signalled());
+	if (pending == NIL)
+		ereport(DEBUG1, (errmsg_internal("dbcrypt: checked every database")));
 }
 
 /* Main function of the launcher. */
@@ -212,7 +228,7 @@ dbcrypt_doctor_launcher_main(Datum argument)
 		MemoryContextSwitchTo(context);
 		check_databases(context);
 		MemoryContextReset(context);
-		while (!ShutdownRequestPending && !ConfigReloadPending)
+		while (!is_signalled())
 			sleep_ms(0);
 		if (ConfigReloadPending)
 		{
