@@ -8,11 +8,24 @@ SELECT p.oid::regprocedure AS function
  WHERE p.proacl IS NULL OR EXISTS (SELECT FROM aclexplode(p.proacl) a WHERE a.grantee = 0)
  ORDER BY p.oid::regprocedure::text COLLATE "C";
 
--- All others belong to the superuser; here is to whom else.
-SELECT p.oid::regprocedure AS function, p.provolatile AS volatile, p.proparallel AS parallel, p.proisstrict AS strict, p.prosecdef AS definer,
-       (SELECT string_agg(a.grantee::regrole::text, ',') FROM aclexplode(p.proacl) a WHERE a.grantee <> p.proowner AND a.grantee <> 0) AS granted_to
+-- All others belong to the superuser; here is what is granted to others than PUBLIC.
+SELECT p.oid::regprocedure AS function, a.grantee::regrole, a.privilege_type
+  FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+  JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND e.extname = 'dbcrypt',
+       aclexplode(p.proacl) a
+ WHERE a.grantee NOT IN (p.proowner, 0)
+ ORDER BY p.oid::regprocedure::text COLLATE "C";
+
+-- None runs with more rights than its caller's.
+SELECT p.oid::regprocedure AS function
   FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
   JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND e.extname = 'dbcrypt'
+ WHERE p.prosecdef;
+
+-- How the functions on single values are marked.
+SELECT p.oid::regprocedure AS function, p.provolatile AS volatile, p.proparallel AS parallel, p.proisstrict AS strict
+  FROM pg_proc p
+ WHERE p.proname IN ('dbcrypt_encrypt', 'dbcrypt_decrypt', 'dbcrypt_reencrypt', 'dbcrypt_key_id', 'dbcrypt_is_encrypted', 'dbcrypt_generate_key')
  ORDER BY p.oid::regprocedure::text COLLATE "C";
 
 -- Tables and views.
