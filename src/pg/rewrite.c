@@ -405,8 +405,9 @@ check_decrypt_keys_setting(List *members, const TargetColumn *target)
 	}
 	if (missing.len > 0)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("dbcrypt.decrypt_keys does not name encryption key %s", missing.data),
-						errdetail("Decrypting a column has to be confirmed key by key."),
+						errmsg("dbcrypt.decrypt_keys does not name every key of column \"%s\"",
+							   target->name),
+						errdetail("Missing: %s.", missing.data),
 						errhint("Run SET dbcrypt.decrypt_keys = '%s'.", all.data)));
 }
 

@@ -247,6 +247,16 @@ encrypt_row(ColumnCipher *cipher, TupleTableSlot *old_row, TupleTableSlot *new_r
 	return cipher_encrypt(cipher, new_row, change);
 }
 
+/* Names trigger and table in whatever goes wrong. */
+static void
+trigger_error_context(void *arg)
+{
+	TriggerData *data = arg;
+
+	errcontext("trigger \"%s\" of table \"%s\"", data->tg_trigger->tgname,
+			   RelationGetRelationName(data->tg_relation));
+}
+
 /*
  * dbcrypt_encrypt_trigger('column' [, 'AAD expression']), BEFORE INSERT OR UPDATE
  * FOR EACH ROW: plaintext becomes an envelope under the primary key. An envelope
@@ -262,6 +272,7 @@ dbcrypt_encrypt_trigger(PG_FUNCTION_ARGS)
 	HeapTuple	tuple;
 	OwnerContext saved;
 	ColumnChange change;
+	ErrorContextCallback context;
 	int			attnum;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(data->tg_event) ||
@@ -269,6 +280,9 @@ dbcrypt_encrypt_trigger(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 						errmsg("dbcrypt_encrypt_trigger must be called as a BEFORE INSERT OR UPDATE "
 							   "FOR EACH ROW trigger")));
+	context = (ErrorContextCallback){
+		.callback = trigger_error_context, .arg = data, .previous = error_context_stack};
+	error_context_stack = &context;
 	update = TRIGGER_FIRED_BY_UPDATE(data->tg_event);
 	tuple = update ? data->tg_newtuple : data->tg_trigtuple;
 
@@ -303,5 +317,6 @@ dbcrypt_encrypt_trigger(PG_FUNCTION_ARGS)
 	ExecClearTuple(self->old_row);
 	ExecClearTuple(self->new_row);
 	ResetPerTupleExprContext(self->estate);
+	error_context_stack = context.previous;
 	return PointerGetDatum(tuple);
 }
