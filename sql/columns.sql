@@ -38,8 +38,6 @@ SELECT count(*) FROM dbcrypt_columns WHERE "table" = 'passing'::regclass;
 DROP TABLE passing;
 
 -- AAD expressions: one expression over other columns of the row, and no more.
-SELECT dbcrypt_register_column('users', 'raw', 'token');
-SELECT dbcrypt_unregister_column('users', 'raw');
 SELECT dbcrypt_register_column('users', 'raw', 'id');
 SELECT dbcrypt_unregister_column('users', 'raw');
 SELECT dbcrypt_register_column('users', 'raw', $$coalesce(users.email, '') || ':' || id$$);
@@ -81,21 +79,45 @@ SELECT dbcrypt_register_column('generated', 'v', 'x');
 SELECT * FROM dbcrypt_columns ORDER BY 1, attnum;
 DROP TABLE generated;
 
+-- Nor may it read what a rotation of another column changes, whichever is registered first.
+SELECT dbcrypt_unregister_column('users', 'token');
+SELECT dbcrypt_register_column('users', 'raw', $$email || id$$);
+SELECT dbcrypt_register_column('users', 'email');
+SELECT dbcrypt_rotate('users', 'email');
+SELECT dbcrypt_rotate('users', 'email', dry_run => true);
+SELECT dbcrypt_unregister_column('users', 'raw');
+SELECT dbcrypt_register_column('users', 'email');
+SELECT dbcrypt_register_column('users', 'raw', $$email || id$$);
+SELECT dbcrypt_rotate('users', 'raw', $$email || id$$);
+SELECT dbcrypt_unregister_column('users', 'email');
+CREATE TABLE ancestor (id int, v text, w text) PARTITION BY LIST (id);
+CREATE TABLE descendant (w text, v text, id int);
+ALTER TABLE ancestor ATTACH PARTITION descendant DEFAULT;
+SELECT dbcrypt_register_column('ancestor', 'v', 'w');
+SELECT dbcrypt_rotate('descendant', 'w');
+DROP TABLE ancestor;
+CREATE TABLE generated (id int, v text, w text GENERATED ALWAYS AS (left(v, 16)) STORED, x text);
+SELECT dbcrypt_register_column('generated', 'x', 'w');
+SELECT dbcrypt_rotate('generated', 'v');
+DROP TABLE generated;
+SELECT dbcrypt_register_column('users', 'token');
+SELECT dbcrypt_register_column('users', 'raw', 'id::text');
+
 -- The registry follows renames.
 ALTER TABLE users RENAME COLUMN token TO oauth_token;
-SELECT "table", "column", attnum FROM dbcrypt_columns;
+SELECT "table", "column", attnum FROM dbcrypt_columns ORDER BY 1, 2;
 ALTER VIEW users RENAME COLUMN oauth_token TO token1;
-SELECT "table", "column", attnum FROM dbcrypt_columns;
+SELECT "table", "column", attnum FROM dbcrypt_columns ORDER BY 1, 2;
 ALTER MATERIALIZED VIEW users RENAME COLUMN token1 TO token2;
-SELECT "table", "column", attnum FROM dbcrypt_columns;
+SELECT "table", "column", attnum FROM dbcrypt_columns ORDER BY 1, 2;
 ALTER TABLE users RENAME TO members;
 CREATE SCHEMA regress_dbcrypt;
 ALTER TABLE members SET SCHEMA regress_dbcrypt;
-SELECT "table", "column", attnum FROM dbcrypt_columns;
+SELECT "table", "column", attnum FROM dbcrypt_columns ORDER BY 1, 2;
 SET session_replication_role = replica;
 ALTER TABLE regress_dbcrypt.members RENAME COLUMN token2 TO token;
 RESET session_replication_role;
-SELECT "table", "column", attnum FROM dbcrypt_columns;
+SELECT "table", "column", attnum FROM dbcrypt_columns ORDER BY 1, 2;
 CREATE TYPE person AS (name text, token text);
 CREATE TABLE people OF person;
 SELECT dbcrypt_register_column('people', 'token');
@@ -108,15 +130,15 @@ SELECT "table", "column", attnum FROM dbcrypt_columns ORDER BY 1;
 
 -- It follows drops: of a column, a table, a schema, a type, all that a role owns.
 DROP TYPE person CASCADE;
-SELECT "table", "column" FROM dbcrypt_columns;
+SELECT "table", "column" FROM dbcrypt_columns ORDER BY 1, 2;
 SELECT dbcrypt_register_column('regress_dbcrypt.members', 'email');
 ALTER TABLE regress_dbcrypt.members DROP COLUMN token;
-SELECT "table", "column" FROM dbcrypt_columns;
+SELECT "table", "column" FROM dbcrypt_columns ORDER BY 1, 2;
 BEGIN;
 DROP TABLE regress_dbcrypt.members;
 SELECT count(*) FROM dbcrypt_columns;
 ROLLBACK;
-SELECT "table", "column" FROM dbcrypt_columns;
+SELECT "table", "column" FROM dbcrypt_columns ORDER BY 1, 2;
 \set VERBOSITY terse
 DROP SCHEMA regress_dbcrypt CASCADE;
 \set VERBOSITY default
@@ -159,9 +181,9 @@ SET ROLE regress_dbcrypt_owner;
 SELECT dbcrypt_register_column('yours', 'v');
 SELECT dbcrypt_unregister_column('yours', 'v');
 SELECT dbcrypt_register_column('mine', 'v');
-SELECT "table", "column" FROM dbcrypt_columns;
+SELECT "table", "column" FROM dbcrypt_columns ORDER BY 1, 2;
 ALTER TABLE mine RENAME COLUMN v TO w;
-SELECT "table", "column" FROM dbcrypt_columns;
+SELECT "table", "column" FROM dbcrypt_columns ORDER BY 1, 2;
 SELECT dbcrypt_unregister_column('mine', 'w');
 SELECT dbcrypt_register_column('mine', 'w');
 DROP TABLE mine;

@@ -84,6 +84,19 @@ SELECT dbcrypt_rotate('bound', 'v', dry_run => true);
 UPDATE bound SET v = NULL WHERE id = 3;
 SELECT * FROM dbcrypt_rotate('bound', 'v');
 
+-- A failure that is caught leaves user, settings and table as they were.
+INSERT INTO bound VALUES (6, 'name 6', 'plaintext');
+SET dbcrypt.keys = :'reverse';
+DO $$
+BEGIN
+	PERFORM dbcrypt_rotate('bound', 'v');
+EXCEPTION WHEN OTHERS THEN
+	RAISE NOTICE '%: %; %, %', SQLSTATE, SQLERRM, current_user = session_user, current_setting('search_path');
+END $$;
+SELECT dbcrypt_key_id(v), count(*) FROM bound WHERE id < 6 GROUP BY 1 ORDER BY 1;
+DELETE FROM bound WHERE id = 6;
+SET dbcrypt.keys = :'both';
+
 -- NULL arguments.
 SELECT dbcrypt_rotate(NULL, 'v');
 SELECT dbcrypt_rotate('bound', NULL);
@@ -153,6 +166,13 @@ SELECT dbcrypt_rotate('late', 'v');
 ROLLBACK;
 SELECT * FROM dbcrypt_rotate('late', 'v');
 DROP TABLE late;
+
+-- Exclusion constraints.
+CREATE TABLE exclusive (v text, EXCLUDE (v WITH =), w text, EXCLUDE (w WITH =) DEFERRABLE INITIALLY DEFERRED);
+INSERT INTO exclusive VALUES ('dbc1AXLNboQixAcAERERERERERERERERoj3jOq9gTKDxH6sH6t5ZeeVQzrCJUQ==', 'dbc1AXLNboQixAcAERERERERERERERERoj3jOq9gTKDxH6sH6t5ZeeVQzrCJUQ==');
+SELECT * FROM dbcrypt_rotate('exclusive', 'v');
+SELECT * FROM dbcrypt_rotate('exclusive', 'w');
+DROP TABLE exclusive;
 
 -- Who may: owner and superuser. The owner need not be able to decrypt.
 CREATE ROLE regress_dbcrypt_owner;

@@ -69,6 +69,11 @@ check_inputs(Relation rel, AttrNumber attnum, Node *expression)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
 							errmsg("AAD expression cannot read the encrypted column itself")));
 		attribute = TupleDescAttr(desc, input - 1);
+		if (column_registered(RelationGetRelid(rel), input))
+			ereport(ERROR, (errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+							errmsg("AAD expression cannot read encrypted column \"%s\"",
+								   NameStr(attribute->attname)),
+							errdetail("It changes when it is rotated.")));
 		if (attribute->attgenerated != '\0')
 		{
 			Bitmapset  *sources = NULL;

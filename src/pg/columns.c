@@ -218,6 +218,41 @@ check_partition_key(Relation rel, const char *column)
 							   RelationGetRelationName(rel))));
 }
 
+/*
+ * Refuses a column that the AAD of a registered column reads, of this table or
+ * of a parent: after a change of it nobody could open the other's values.
+ */
+static void
+check_not_aad(Relation rel, AttrNumber attnum)
+{
+	Bitmapset  *changed = column_dependents(rel, attnum);
+	ListCell   *cell;
+
+	foreach(cell, columns_registered())
+	{
+		TargetColumn *other = lfirst(cell);
+		AttrNumber	other_attnum = get_attnum(RelationGetRelid(rel), other->name);
+		Bitmapset  *inputs = NULL;
+		OwnerContext saved;
+
+		if (other->aad == NULL || other_attnum <= 0 || other_attnum == attnum ||
+			!list_member_oid(find_all_inheritors(other->relid, NoLock, NULL),
+							 RelationGetRelid(rel)))
+			continue;
+		owner_enter(rel->rd_rel->relowner, &saved);
+		pull_varattnos((Node *) aad_parse(rel, other_attnum, other->aad), 1, &inputs);
+		owner_leave(&saved);
+		if (bms_overlap(inputs, changed))
+			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+							errmsg("column \"%s\" of table \"%s\" is part of the AAD of column "
+								   "\"%s\"",
+								   get_attname(RelationGetRelid(rel), attnum, false),
+								   RelationGetRelationName(rel), other->name),
+							errdetail("After a change of it the other's values would not "
+									  "decrypt.")));
+	}
+}
+
 AttrNumber
 column_check_relation(Relation rel, const char *column)
 {
@@ -257,6 +292,7 @@ column_check_relation(Relation rel, const char *column)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("column \"%s\" of table \"%s\" is part of foreign key \"%s\"", column,
 							   RelationGetRelationName(rel), foreign_key)));
+	check_not_aad(rel, attnum);
 	return attnum;
 }
 
