@@ -154,6 +154,16 @@ CREATE PROCEDURE dbcrypt_rotate_online("table" regclass, "column" name, aad text
     INOUT skipped bigint DEFAULT NULL)
 AS 'MODULE_PATHNAME' LANGUAGE C;
 
+CREATE PROCEDURE dbcrypt_rotate_in_place("table" regclass, "column" name, aad text DEFAULT NULL,
+    batch_blocks int DEFAULT 256, busy_share float8 DEFAULT 1,
+    max_wal_rate text DEFAULT NULL, max_lag text DEFAULT NULL,
+    workers int DEFAULT 1, on_error text DEFAULT 'stop', pin_timeout int DEFAULT 10000,
+    INOUT in_place bigint DEFAULT NULL, INOUT updated bigint DEFAULT NULL,
+    INOUT current bigint DEFAULT NULL, INOUT nulls bigint DEFAULT NULL,
+    INOUT pages bigint DEFAULT NULL, INOUT pages_waited bigint DEFAULT NULL,
+    INOUT skipped bigint DEFAULT NULL)
+AS 'MODULE_PATHNAME' LANGUAGE C;
+
 CREATE FUNCTION dbcrypt_progress_rows(
     OUT pid int, OUT datid oid, OUT relid oid, OUT attnum int2, OUT phase text,
     OUT blocks_total bigint, OUT blocks_done bigint, OUT rotated bigint, OUT started timestamptz)
@@ -222,6 +232,8 @@ REVOKE EXECUTE ON FUNCTION
 FROM PUBLIC;
 REVOKE EXECUTE ON PROCEDURE
     dbcrypt_rotate_online(regclass, name, text, int, float8, text, text, int, text, int,
-                          bigint, bigint, bigint, bigint, bigint)
+                          bigint, bigint, bigint, bigint, bigint),
+    dbcrypt_rotate_in_place(regclass, name, text, int, float8, text, text, int, text, int,
+                            bigint, bigint, bigint, bigint, bigint, bigint, bigint)
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION dbcrypt_loaded_keys(), dbcrypt_progress_rows() TO pg_monitor;

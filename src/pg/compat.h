@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 
+#include "access/heapam_xlog.h"
 #include "access/tableam.h"
 #include "catalog/pg_class.h"
 #include "executor/executor.h"
@@ -30,6 +31,22 @@ compat_owns_relation(Oid relid, Oid userid)
 	return object_ownercheck(RelationRelationId, relid, userid);
 #else
 	return pg_class_ownercheck(relid, userid);
+#endif
+}
+
+/*
+ * A prune record that removes nothing, conflicts with no snapshot, and whose redo
+ * takes the cleanup lock; returns its info bits.
+ */
+static inline uint8
+compat_empty_prune(xl_heap_prune *record)
+{
+	memset(record, 0, sizeof(*record));
+#if PG_VERSION_NUM >= 170000
+	record->flags = XLHP_CLEANUP_LOCK;
+	return XLOG_HEAP2_PRUNE_ON_ACCESS;
+#else
+	return XLOG_HEAP2_PRUNE;
 #endif
 }
 

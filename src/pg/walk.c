@@ -24,6 +24,7 @@
 #include "storage/bufmgr.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -52,6 +53,7 @@ typedef struct Walk
 	WalkWorkers *workers;
 	MemoryContext context;		/* lives through commits */
 	bool		registered;
+	List	   *held;			/* OIDs of the relations locked for the whole walk */
 	uint64		vacuumed_at;	/* WALK_BLOCKS and WALK_COLD at the last VACUUM */
 	uint64		cold_at;
 	bool		vacuum_given_up;
@@ -61,6 +63,7 @@ typedef struct Walk
 
 const WalkMethod *const walk_methods[] = {
 	[WALK_METHOD_ONLINE] = &walk_online,
+	[WALK_METHOD_IN_PLACE] = &walk_in_place,
 };
 
 void
@@ -325,9 +328,8 @@ walk_next_batch(WalkShared *shared, const WalkMember *members, const TargetColum
 
 /* ---- throttle ---- */
 
-/* Sleeps, but wakes for interrupts. */
-static void
-sleep_ms(double ms)
+void
+walk_sleep(double ms)
 {
 	while (ms > 0)
 	{
@@ -373,10 +375,10 @@ walk_throttle(WalkShared *shared, TimestampTz started, uint64 wal_before, void (
 
 		pause = Max(pause, wal * 1000.0 / (double) shared->max_wal_rate - worked);
 	}
-	sleep_ms(pause);
+	walk_sleep(pause);
 	if (shared->max_lag > 0)
 		while (pg_atomic_read_u32(&shared->stop) == 0 && standby_lags(shared->max_lag, commit))
-			sleep_ms(100);
+			walk_sleep(100);
 }
 
 /* ---- the caller ---- */
@@ -385,6 +387,29 @@ static void
 commit_in_procedure(void)
 {
 	SPI_commit();
+}
+
+/* Locks a relation until release_held, or an error's, beyond commits. */
+static void
+hold_relation(Walk *walk, Relation rel, LOCKMODE lockmode)
+{
+	if (lockmode == NoLock || list_member_oid(walk->held, RelationGetRelid(rel)))
+		return;
+	LockRelationIdForSession(&rel->rd_lockInfo.lockRelId, lockmode);
+	walk->held = lappend_oid(walk->held, RelationGetRelid(rel));
+}
+
+static void
+release_held(Walk *walk)
+{
+	ListCell   *cell;
+
+	foreach(cell, walk->held)
+	{
+		LockRelId	relation = {.relId = lfirst_oid(cell), .dbId = MyDatabaseId};
+
+		UnlockRelationIdForSession(&relation, walk_methods[walk->shared->method]->held);
+	}
 }
 
 /* Lists the relations to walk and their sizes, from the start of a transaction. */
@@ -405,6 +430,7 @@ list_members(Walk *walk)
 		Relation	rel = lfirst(cell);
 		WalkMember *member = &walk->members[n++];
 
+		hold_relation(walk, rel, method->held);
 		member->relid = RelationGetRelid(rel);
 		member->nblocks = RelationGetNumberOfBlocks(rel);
 		member->first = total;
@@ -597,20 +623,54 @@ run_pass(Walk *walk)
 			progress_phase(PROGRESS_ROTATING);
 		}
 		else if (walk->workers && walk_workers_running(walk->workers))
-			sleep_ms(20);
+			walk_sleep(20);
 		else
 			break;
 	}
 	check_failures(walk);
 }
 
+/* Looks at every row of a relation that the active snapshot sees. */
+static int64
+inspect_rows(Relation rel, const TargetColumn *target, const WalkOptions *options,
+			 WalkResult *result)
+{
+	int64		stale = 0;
+	RowUpdater	updater;
+	TableScanDesc scan;
+
+	updater_begin(&updater, rel, target, true);
+	updater.cipher.soft_errors = true;
+	scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
+	while (table_scan_getnextslot(scan, ForwardScanDirection, updater.row))
+	{
+		ColumnChange change;
+		ValueOutcome outcome;
+
+		CHECK_FOR_INTERRUPTS();
+		updater.tid = updater.row->tts_tid;
+		outcome = cipher_inspect(&updater.cipher, updater.row);
+		if (outcome == VALUE_CHANGED && options->skip_bad)
+			outcome = cipher_reencrypt(&updater.cipher, updater.row, false, &change);
+		result->scanned++;
+		result->nulls += outcome == VALUE_NULL;
+		result->skipped += outcome == VALUE_BAD;
+		stale += outcome == VALUE_CHANGED;
+		ResetPerTupleExprContext(updater.estate);
+	}
+	table_endscan(scan);
+	updater_end(&updater);
+	return stale;
+}
+
 /*
- * Reads every row once, under one snapshot. Returns how many values still need
+ * Looks at every value once, under one snapshot. Returns how many still need
  * rotation; those that do not open are counted apart.
  */
 static int64
 check_pass(Walk *walk, WalkResult *result)
 {
+	const WalkMethod *method = walk_methods[walk->shared->method];
 	int64		stale = 0;
 	List	   *rels;
 	ListCell   *cell;
@@ -618,36 +678,19 @@ check_pass(Walk *walk, WalkResult *result)
 	progress_phase(PROGRESS_CHECKING);
 	XactIsoLevel = XACT_READ_COMMITTED;
 	SetCurrentStatementStartTimestamp();
-	result->scanned = result->nulls = result->skipped = 0;
+	if (method->before_inspect)
+		method->before_inspect(walk->members, walk->shared->nmembers, walk->options);
+	memset(result, 0, sizeof(*result));
 	rels = target_open(walk->target, AccessShareLock, "rotate");
 	PushActiveSnapshot(GetTransactionSnapshot());
 	foreach(cell, rels)
 	{
 		Relation	rel = lfirst(cell);
-		RowUpdater	updater;
-		TableScanDesc scan;
 
-		updater_begin(&updater, rel, walk->target, true);
-		updater.cipher.soft_errors = true;
-		scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
-		while (table_scan_getnextslot(scan, ForwardScanDirection, updater.row))
-		{
-			ColumnChange change;
-			ValueOutcome outcome;
-
-			CHECK_FOR_INTERRUPTS();
-			updater.tid = updater.row->tts_tid;
-			outcome = cipher_inspect(&updater.cipher, updater.row);
-			if (outcome == VALUE_CHANGED && walk->options->skip_bad)
-				outcome = cipher_reencrypt(&updater.cipher, updater.row, false, &change);
-			result->scanned++;
-			result->nulls += outcome == VALUE_NULL;
-			result->skipped += outcome == VALUE_BAD;
-			stale += outcome == VALUE_CHANGED;
-			ResetPerTupleExprContext(updater.estate);
-		}
-		table_endscan(scan);
-		updater_end(&updater);
+		if (method->check)
+			method->check(rel, walk->target);
+		stale += (method->inspect ? method->inspect : inspect_rows)(rel, walk->target,
+																   walk->options, result);
 		relation_close(rel, NoLock);
 	}
 	PopActiveSnapshot();
@@ -663,6 +706,8 @@ run_passes(Walk *walk, WalkResult *result)
 	{
 		int64		stale;
 
+		walk->shared->pass = pass;
+		walk->shared->pin_deadline = 0;
 		run_pass(walk);
 		stale = check_pass(walk, result);
 		if (stale == 0)
@@ -676,8 +721,7 @@ run_passes(Walk *walk, WalkResult *result)
 									  pass),
 							errhint("See that every session's first key is the new one, then call "
 									"again.")));
-		ereport(NOTICE, (errmsg("%lld values were written under another key meanwhile: passing "
-								"again",
+		ereport(NOTICE, (errmsg("%lld values are not under the primary key yet: passing again",
 								(long long) stale),
 						 errhidestmt(true), errhidecontext(true)));
 		walk->shared->nbad = 0;
@@ -706,6 +750,8 @@ make_state(const TargetColumn *target, int method, const WalkOptions *options)
 	shared->busy_share = options->busy_share;
 	shared->max_wal_rate = options->max_wal_rate;
 	shared->max_lag = options->max_lag;
+	shared->pin_timeout = options->pin_timeout;
+	shared->pass = 1;
 	pg_atomic_init_u64(&shared->next, 0);
 	pg_atomic_init_u32(&shared->stop, 0);
 	for (int i = 0; i < WALK_COUNTERS; i++)
@@ -755,5 +801,6 @@ walk_column(TargetColumn *target, int method, const WalkOptions *options, WalkRe
 	for (int i = 0; i < WALK_COUNTERS; i++)
 		result->counters[i] = (int64) counted(walk.shared, i);
 	progress_end();
+	release_held(&walk);
 	end_walk(&walk);
 }

@@ -59,6 +59,10 @@ typedef struct WalkShared
 	double		busy_share;		/* of time, 0 < share <= 1 */
 	uint64		max_wal_rate;	/* bytes per second of all processes, 0 for none */
 	uint64		max_lag;		/* bytes a standby may be behind, 0 for any */
+	int			pin_timeout;	/* ms that one pass waits for pinned pages */
+
+	int			pass;			/* from 1; workers take part in the first only */
+	TimestampTz pin_deadline;	/* of this pass, once it has waited; 0 before */
 
 	pg_atomic_uint64 next;		/* block that the next batch begins at */
 	uint64		total;			/* blocks of all members */
@@ -89,27 +93,11 @@ typedef struct WalkBatch
 	MemoryContext busy_context;
 } WalkBatch;
 
-/* A way to rotate a batch. */
-typedef struct WalkMethod
-{
-	const char *name;			/* of the SQL procedure */
-	LOCKMODE	lockmode;		/* on the relation, for a batch */
-
-	/* Throws what makes the method unfit for the relation; NULL for nothing. */
-	void		(*check)(Relation rel, const TargetColumn *target);
-
-	/* Rotates the values of a batch; an active snapshot is set. */
-	void		(*batch)(WalkBatch *batch);
-} WalkMethod;
-
 enum
 {
 	WALK_METHOD_ONLINE,
 	WALK_METHOD_IN_PLACE
 };
-
-extern const WalkMethod *const walk_methods[];
-extern const WalkMethod walk_online;
 
 /* What a caller may choose. */
 typedef struct WalkOptions
@@ -120,6 +108,7 @@ typedef struct WalkOptions
 	double		busy_share;
 	uint64		max_wal_rate;
 	uint64		max_lag;
+	int			pin_timeout;	/* ms */
 	bool		skip_bad;
 } WalkOptions;
 
@@ -130,8 +119,38 @@ typedef struct WalkResult
 	int64		rotated;
 	int64		nulls;
 	int64		skipped;		/* bad values */
+	int64		left;			/* dead versions that keep their old value */
 	int64		counters[WALK_COUNTERS];
 } WalkResult;
+
+/* A way to rotate a batch. */
+typedef struct WalkMethod
+{
+	const char *name;			/* of the SQL procedure */
+	LOCKMODE	lockmode;		/* on the relation, for a batch */
+	LOCKMODE	held;			/* on every relation, by the caller for the whole walk */
+
+	/* Throws what makes the method unfit for the relation; NULL for nothing. */
+	void		(*check)(Relation rel, const TargetColumn *target);
+
+	/* Rotates the values of a batch; an active snapshot is set. */
+	void		(*batch)(WalkBatch *batch);
+
+	/* Called before the check that ends a pass; NULL for nothing. */
+	void		(*before_inspect)(const WalkMember *members, int nmembers,
+								  const WalkOptions *options);
+
+	/*
+	 * Looks at all values of a relation under the active snapshot, adds them up,
+	 * and returns how many need another pass. NULL: at the rows that it sees.
+	 */
+	int64		(*inspect)(Relation rel, const TargetColumn *target, const WalkOptions *options,
+						   WalkResult *result);
+} WalkMethod;
+
+extern const WalkMethod *const walk_methods[];
+extern const WalkMethod walk_online;
+extern const WalkMethod walk_in_place;
 
 /*
  * Rotates a column by a method until a pass under one snapshot finds no value
@@ -166,6 +185,9 @@ extern void walk_busy_row(WalkBatch *batch, ItemPointer tid);
  */
 extern bool walk_next_batch(WalkShared *shared, const WalkMember *members,
 							const TargetColumn *target, void (*commit)(void));
+
+/* Sleeps, but wakes for interrupts. */
+extern void walk_sleep(double ms);
 
 /* Waits as the walk's limits demand, outside a transaction's work. */
 extern void walk_throttle(WalkShared *shared, TimestampTz started, uint64 wal_before,

@@ -1,0 +1,42 @@
+/*
+ * inplace.h
+ *		What the files of rotation in place offer each other.
+ */
+#ifndef DBCRYPT_INPLACE_H
+#define DBCRYPT_INPLACE_H
+
+#include "dbcrypt.h"
+#include "storage/buf.h"
+#include "walk.h"
+
+/* ---- inplace_check.c ---- */
+
+/* Refuses a relation that has rows of its own and cannot be rotated in place, saying why. */
+extern void inplace_check(Relation rel, AttrNumber attnum);
+
+/* Refuses a column for a reason, one sentence, and names the ways that can. */
+pg_noreturn extern void inplace_refuse(Relation rel, AttrNumber attnum, int sqlstate,
+									   const char *reason);
+
+/* ---- inplace_wait.c ---- */
+
+/*
+ * Waits until every transaction that may write to a member now has ended, but no
+ * longer than the options allow: then it warns.
+ */
+extern void inplace_wait_for_writers(const WalkMember *members, int nmembers,
+									 const WalkOptions *options);
+
+/* A sentence that names the other processes which have the relation in use. */
+extern char *inplace_describe_users(Oid relid);
+
+/* ---- prunelog.c ---- */
+
+/*
+ * Logs an image of a changed heap page such that redo, too, takes the cleanup
+ * lock, and sets the page's LSN. For critical sections; the buffer is locked and
+ * dirty.
+ */
+extern void prunelog_page(Buffer buffer);
+
+#endif

@@ -1,0 +1,31 @@
+/*
+ * prunelog.c
+ *		The WAL record of a heap page whose bytes were changed in place.
+ *
+ * It is the heap's own prune record that removes nothing, with a forced image of
+ * the page. Stock redo takes the cleanup lock for it and restores the image, so
+ * that a standby's readers, who keep pointers into a page that they have pinned,
+ * never see a torn value; they conflict with it as with VACUUM's. No library is
+ * needed to replay it. GenericXLog would take an exclusive lock only.
+ */
+#include "postgres.h"
+
+#include "access/xloginsert.h"
+#include "compat.h"
+#include "inplace.h"
+#include "storage/bufmgr.h"
+#include "storage/bufpage.h"
+
+void
+prunelog_page(Buffer buffer)
+{
+	xl_heap_prune record;
+	uint8		info = compat_empty_prune(&record);
+	XLogRecPtr	lsn;
+
+	XLogBeginInsert();
+	XLogRegisterData((char *) &record, SizeOfHeapPrune);
+	XLogRegisterBuffer(0, buffer, REGBUF_STANDARD | REGBUF_FORCE_IMAGE);
+	lsn = XLogInsert(RM_HEAP2_ID, info);
+	PageSetLSN(BufferGetPage(buffer), lsn);
+}

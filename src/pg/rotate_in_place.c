@@ -1,0 +1,105 @@
+/*
+ * rotate_in_place.c
+ *		The procedure dbcrypt_rotate_in_place.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_inherits.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "inplace.h"
+
+PG_FUNCTION_INFO_V1(dbcrypt_rotate_in_place);
+
+#define ARG_PIN_TIMEOUT 9
+#define NRESULTS 7
+
+/* Whether the column's statistics hold a sample of its values. */
+static bool
+has_statistics(Oid relid, AttrNumber attnum)
+{
+	return SearchSysCacheExists3(STATRELATTINH, ObjectIdGetDatum(relid), Int16GetDatum(attnum),
+								 BoolGetDatum(false)) ||
+		SearchSysCacheExists3(STATRELATTINH, ObjectIdGetDatum(relid), Int16GetDatum(attnum),
+							  BoolGetDatum(true));
+}
+
+/* Takes the old values out of the statistics of the table and its children. */
+static void
+refresh_statistics(const TargetColumn *target)
+{
+	ListCell   *cell;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	foreach(cell, find_all_inheritors(target->relid, AccessShareLock, NULL))
+	{
+		Oid			relid = lfirst_oid(cell);
+		char	   *command;
+
+		if (!has_statistics(relid, get_attnum(relid, target->name)))
+			continue;
+		command = psprintf("ANALYZE %s (%s)",
+						   quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+													  get_rel_name(relid)),
+						   quote_identifier(target->name));
+		if (SPI_execute(command, false, 0) != SPI_OK_UTILITY)
+			elog(ERROR, "ANALYZE failed");
+	}
+	PopActiveSnapshot();
+}
+
+/*
+ * dbcrypt_rotate_in_place("table", "column", aad, batch_blocks, busy_share,
+ * max_wal_rate, max_lag, workers, on_error, pin_timeout)
+ */
+Datum
+dbcrypt_rotate_in_place(PG_FUNCTION_ARGS)
+{
+	TargetColumn target = {0};
+	WalkOptions options = {0};
+	WalkResult	result = {0};
+	TupleDesc	desc;
+	int64	   *counters = result.counters;
+	Datum		values[NRESULTS];
+	bool		nulls[NRESULTS] = {false};
+
+	walk_check_call(fcinfo, walk_in_place.name);
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	walk_read_options(fcinfo, &target, &options);
+	options.vacuum_every = 0;
+	options.pin_timeout = PG_ARGISNULL(ARG_PIN_TIMEOUT) ? -1 : PG_GETARG_INT32(ARG_PIN_TIMEOUT);
+	if (options.pin_timeout < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("pin_timeout must be a number of milliseconds from 0 up")));
+	walk_column(&target, WALK_METHOD_IN_PLACE, &options, &result);
+	if (result.left > 0)
+		ereport(NOTICE, (errmsg("%lld dead row versions keep their old values",
+								(long long) result.left),
+						 errhint("VACUUM removes them."), errhidestmt(true),
+						 errhidecontext(true)));
+	if (result.rotated > 0)
+		refresh_statistics(&target);
+
+	/* Page changes have no commit that waits for their WAL: this one does. */
+	(void) GetCurrentTransactionId();
+	SPI_commit();
+	SPI_finish();
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	values[0] = Int64GetDatum(counters[WALK_IN_PLACE]);
+	values[1] = Int64GetDatum(counters[WALK_UPDATED]);
+	values[2] = Int64GetDatum(
+		Max(result.scanned - result.nulls - result.skipped - result.rotated, 0));
+	values[3] = Int64GetDatum(result.nulls);
+	values[4] = Int64GetDatum(counters[WALK_PAGES]);
+	values[5] = Int64GetDatum(counters[WALK_PAGES_WAITED]);
+	values[6] = Int64GetDatum(result.skipped);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
