@@ -130,6 +130,19 @@ RETURNS SETOF record
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
 ---------------------------------------------------------------------
+-- Columns of other applications
+---------------------------------------------------------------------
+
+CREATE FUNCTION dbcrypt_adopt("table" regclass, "column" name, scheme text,
+    options jsonb DEFAULT '{}')
+RETURNS void
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+CREATE FUNCTION dbcrypt_convert("table" regclass, "column" name,
+    OUT scanned bigint, OUT converted bigint, OUT nulls bigint)
+RETURNS record
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
+---------------------------------------------------------------------
 -- Rotation
 ---------------------------------------------------------------------
 
@@ -228,6 +241,7 @@ REVOKE EXECUTE ON FUNCTION
     dbcrypt_register_keys(), dbcrypt_revoke_key(text), dbcrypt_reinstate_key(text),
     dbcrypt_loaded_keys(), dbcrypt_progress_rows(),
     dbcrypt_register_column(regclass, name, text), dbcrypt_unregister_column(regclass, name),
+    dbcrypt_adopt(regclass, name, text, jsonb), dbcrypt_convert(regclass, name),
     dbcrypt_rotate(regclass, name, text, boolean), dbcrypt_rotate_all(boolean)
 FROM PUBLIC;
 REVOKE EXECUTE ON PROCEDURE

@@ -12,6 +12,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
@@ -63,18 +64,75 @@ prepare_aad(ColumnCipher *cipher, const TargetColumn *target, EState *estate)
 	SetUserIdAndSecContext(userid, security);
 }
 
+/* The companion column of the scheme, which must have the value's form; 0 for none. */
+static AttrNumber
+companion_column(Relation rel, const TargetColumn *target, dbcrypt_form form)
+{
+	const dbcrypt_scheme_traits *traits = dbcrypt_scheme_traits_of(target->scheme);
+	AttrNumber	attnum;
+
+	if (traits->companion == DBCRYPT_COMPANION_NONE)
+		return InvalidAttrNumber;
+	attnum = get_attnum(RelationGetRelid(rel), target->options.companion);
+	if (attnum <= 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+						errmsg("column \"%s\" of relation \"%s\" does not exist",
+							   target->options.companion, RelationGetRelationName(rel)),
+						errdetail("Scheme %s keeps a part of each value in it.", traits->name)));
+	if (column_form(rel, attnum) != form)
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("columns \"%s\" and \"%s\" of table \"%s\" must both be text or both "
+							   "bytea",
+							   target->name, target->options.companion,
+							   RelationGetRelationName(rel))));
+	return attnum;
+}
+
+/* Literals and expressions of the scheme's options. */
+static void
+prepare_options(ColumnCipher *cipher, const TargetColumn *target, EState *estate)
+{
+	const ColumnOptions *options = &target->options;
+
+	if (options->table)
+	{
+		cipher->context.table = (const uint8_t *) options->table;
+		cipher->context.table_size = strlen(options->table);
+	}
+	if (options->attribute)
+	{
+		cipher->context.attribute = (const uint8_t *) options->attribute;
+		cipher->context.attribute_size = strlen(options->attribute);
+	}
+	cipher->attribute = NULL;
+	if (options->attribute_expression)
+		cipher->attribute = expression_prepare(cipher->rel, cipher->attnum,
+											   options->attribute_expression, "attribute",
+											   TEXTOID, estate);
+	cipher->where = NULL;
+	if (options->where)
+		cipher->where = expression_prepare(cipher->rel, cipher->attnum, options->where, "where",
+										   BOOLOID, estate);
+	cipher->json = options->json;
+	cipher->attribute_per_field = options->json && options->attribute == NULL &&
+		options->attribute_expression == NULL;
+}
+
 void
 cipher_init(ColumnCipher *cipher, Relation rel, const TargetColumn *target, EState *estate)
 {
 	AttrNumber	attnum = get_attnum(RelationGetRelid(rel), target->name);
 	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
 
+	memset(cipher, 0, sizeof(*cipher));
 	cipher->rel = rel;
 	cipher->attnum = attnum;
 	cipher->form = column_form(rel, attnum);
+	cipher->scheme = target->scheme ? target->scheme : scheme_native();
+	cipher->context.form = cipher->form;
+	cipher->type = getBaseType(attribute->atttypid);
 	cipher->domain = get_typtype(attribute->atttypid) == TYPTYPE_DOMAIN ? attribute->atttypid :
 		InvalidOid;
-	cipher->domain_cache = NULL;
 	cipher->not_null = attribute->attnotnull || domain_not_null(attribute->atttypid);
 	cipher->max_characters = -1;
 	if (cipher->form == DBCRYPT_TEXT)
@@ -87,9 +145,232 @@ cipher_init(ColumnCipher *cipher, Relation rel, const TargetColumn *target, ESta
 	}
 	cipher->econtext = GetPerTupleExprContext(estate);
 	cipher->query_context = estate->es_query_cxt;
-	cipher->soft_errors = false;
-	cipher->bad_reason = NULL;
+	if (target->scheme)
+		cipher->companion = companion_column(rel, target, cipher->form);
+	prepare_options(cipher, target, estate);
 	prepare_aad(cipher, target, estate);
+}
+
+/* ---- one cell: a value with its companion ---- */
+
+/* What to do with a cell. */
+typedef enum CellOperation
+{
+	CELL_REENCRYPT,
+	CELL_PROVE,					/* the same, and open what is current already */
+	CELL_ENCRYPT,
+	CELL_DECRYPT,
+	CELL_CONVERT				/* to a native envelope */
+} CellOperation;
+
+/* A cell's new content, in per-tuple memory. */
+typedef struct NewCell
+{
+	struct varlena *value;
+	struct varlena *companion;	/* NULL for SQL NULL */
+} NewCell;
+
+/* A varlena in per-tuple memory; a clear error where none can be. */
+static struct varlena *
+allocate_value(ColumnCipher *cipher, size_t size)
+{
+	struct varlena *value;
+
+	if (size > MaxAllocSize - VARHDRSZ)
+		raise_status(DBCRYPT_TOO_LARGE, cipher->form, NULL, NULL);
+	value = MemoryContextAlloc(cipher->econtext->ecxt_per_tuple_memory, size + VARHDRSZ);
+	SET_VARSIZE(value, size + VARHDRSZ);
+	return value;
+}
+
+/* Decrypts into a varlena of per-tuple memory; sets both outputs only on success. */
+static dbcrypt_status
+open_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, struct varlena **plaintext, size_t *key)
+{
+	size_t		room = dbcrypt_scheme_open_room(cipher->scheme, cipher->form, cell->value_size);
+	struct varlena *result = allocate_value(cipher, room);
+	size_t		size = 0;
+	dbcrypt_status status;
+
+	status = dbcrypt_scheme_open(cipher->scheme, session_ring(), &cipher->context, cell,
+								 (uint8_t *) VARDATA(result), &size, key);
+	if (status != DBCRYPT_OK)
+		return status;
+	SET_VARSIZE(result, size + VARHDRSZ);
+	*plaintext = result;
+	return DBCRYPT_OK;
+}
+
+/* Decrypts for the proof alone; the plaintext does not outlive the call. */
+static dbcrypt_status
+prove_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, size_t *key)
+{
+	struct varlena *plaintext;
+	dbcrypt_status status = open_cell(cipher, cell, &plaintext, key);
+
+	if (status == DBCRYPT_OK)
+	{
+		dbcrypt_cleanse(VARDATA(plaintext), VARSIZE(plaintext) - VARHDRSZ);
+		pfree(plaintext);
+	}
+	return status;
+}
+
+/* What the core sealed into result, as a new cell. */
+static void
+sealed_cell(ColumnCipher *cipher, struct varlena *result, const dbcrypt_sealed *sealed,
+			NewCell *new_cell)
+{
+	SET_VARSIZE(result, sealed->value_size + VARHDRSZ);
+	new_cell->value = result;
+	new_cell->companion = NULL;
+	if (!sealed->companion_is_null)
+	{
+		new_cell->companion = allocate_value(cipher, sealed->companion_size);
+		memcpy(VARDATA(new_cell->companion), sealed->companion, sealed->companion_size);
+	}
+}
+
+static dbcrypt_status
+reencrypt_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, NewCell *new_cell, bool *changed)
+{
+	struct varlena *result = allocate_value(
+		cipher, dbcrypt_scheme_rotate_room(cipher->scheme, cipher->form, cell));
+	dbcrypt_sealed sealed = {.value = (uint8_t *) VARDATA(result)};
+	dbcrypt_status status;
+
+	status = dbcrypt_scheme_rotate(cipher->scheme, session_ring(), &cipher->context, cell, &sealed,
+								   changed);
+	if (status == DBCRYPT_OK && *changed)
+		sealed_cell(cipher, result, &sealed, new_cell);
+	return status;
+}
+
+static dbcrypt_status
+seal_cell(ColumnCipher *cipher, const dbcrypt_scheme *scheme, const dbcrypt_context *context,
+		  const uint8_t *plaintext, size_t size, NewCell *new_cell)
+{
+	struct varlena *result = allocate_value(
+		cipher, dbcrypt_scheme_seal_room(scheme, context->form, size));
+	dbcrypt_sealed sealed = {.value = (uint8_t *) VARDATA(result)};
+	dbcrypt_status status;
+
+	status = dbcrypt_scheme_seal(scheme, session_ring(), context, plaintext, size, &sealed);
+	if (status == DBCRYPT_OK)
+		sealed_cell(cipher, result, &sealed, new_cell);
+	return status;
+}
+
+/* Encrypts what is not encrypted; what is must open, and stays. */
+static dbcrypt_status
+encrypt_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, NewCell *new_cell, bool *changed)
+{
+	size_t		key;
+
+	if (dbcrypt_scheme_inspect(cipher->scheme, cell) == DBCRYPT_CELL_ENCRYPTED)
+	{
+		dbcrypt_status status = prove_cell(cipher, cell, &key);
+
+		if (status != DBCRYPT_NOT_AN_ENVELOPE)
+			return status;
+	}
+	*changed = true;
+	return seal_cell(cipher, cipher->scheme, &cipher->context, cell->value, cell->value_size,
+					 new_cell);
+}
+
+/* Decrypts what is encrypted; what is not stays. */
+static dbcrypt_status
+decrypt_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, NewCell *new_cell, bool *changed)
+{
+	struct varlena *plaintext;
+	size_t		key;
+	dbcrypt_status status;
+
+	if (dbcrypt_scheme_inspect(cipher->scheme, cell) != DBCRYPT_CELL_ENCRYPTED)
+		return DBCRYPT_OK;
+	status = open_cell(cipher, cell, &plaintext, &key);
+	if (status == DBCRYPT_NOT_AN_ENVELOPE)
+		return DBCRYPT_OK;
+	if (status != DBCRYPT_OK)
+		return status;
+	if (cipher->form == DBCRYPT_TEXT)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(cipher->econtext->ecxt_per_tuple_memory);
+
+		plaintext = utf8_to_text(plaintext);
+		MemoryContextSwitchTo(caller);
+	}
+	*changed = true;
+	new_cell->value = plaintext;
+	new_cell->companion = NULL;
+	return DBCRYPT_OK;
+}
+
+/* Makes a native envelope of an encrypted cell, or of plaintext by the scheme's rule. */
+static dbcrypt_status
+convert_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, NewCell *new_cell, bool *changed)
+{
+	dbcrypt_context context = {.form = cipher->form};
+	const uint8_t *plaintext = cell->value;
+	size_t		size = cell->value_size;
+	struct varlena *opened;
+	size_t		key;
+
+	if (dbcrypt_scheme_inspect(cipher->scheme, cell) == DBCRYPT_CELL_ENCRYPTED)
+	{
+		dbcrypt_status status = open_cell(cipher, cell, &opened, &key);
+
+		if (status != DBCRYPT_OK)
+			return status;
+		plaintext = (const uint8_t *) VARDATA(opened);
+		size = VARSIZE(opened) - VARHDRSZ;
+	}
+	*changed = true;
+	return seal_cell(cipher, scheme_native(), &context, plaintext, size, new_cell);
+}
+
+static dbcrypt_status
+apply_to_cell(ColumnCipher *cipher, CellOperation operation, const dbcrypt_cell *cell,
+			  NewCell *new_cell, bool *changed)
+{
+	dbcrypt_status status;
+	size_t		key;
+
+	*changed = false;
+	switch (operation)
+	{
+		case CELL_REENCRYPT:
+			return reencrypt_cell(cipher, cell, new_cell, changed);
+		case CELL_PROVE:
+			status = reencrypt_cell(cipher, cell, new_cell, changed);
+			if (status == DBCRYPT_OK && !*changed &&
+				dbcrypt_scheme_inspect(cipher->scheme, cell) == DBCRYPT_CELL_ENCRYPTED)
+				status = prove_cell(cipher, cell, &key);
+			return status;
+		case CELL_ENCRYPT:
+			return encrypt_cell(cipher, cell, new_cell, changed);
+		case CELL_DECRYPT:
+			return decrypt_cell(cipher, cell, new_cell, changed);
+		case CELL_CONVERT:
+			return convert_cell(cipher, cell, new_cell, changed);
+	}
+	pg_unreachable();
+}
+
+/* Our id of the key that an encrypted cell is under, "" where nothing tells. */
+static dbcrypt_status
+identify_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, char *key_id)
+{
+	size_t		room = dbcrypt_scheme_open_room(cipher->scheme, cipher->form, cell->value_size);
+	struct varlena *scratch = allocate_value(cipher, room);
+	dbcrypt_status status;
+
+	key_id[0] = '\0';
+	status = dbcrypt_scheme_identify(cipher->scheme, session_ring(), &cipher->context, cell,
+									 (uint8_t *) VARDATA(scratch), key_id);
+	dbcrypt_cleanse(VARDATA(scratch), room);
+	return status;
 }
 
 /*
@@ -97,14 +378,13 @@ cipher_init(ColumnCipher *cipher, Relation rel, const TargetColumn *target, ESta
  * with the session's keys rather than with the value always throws.
  */
 static ValueOutcome
-bad_value(ColumnCipher *cipher, dbcrypt_status status, struct varlena *envelope,
-		  const ValuePlace *place)
+bad_cell(ColumnCipher *cipher, dbcrypt_status status, const dbcrypt_cell *cell, ItemPointer tid)
 {
-	char		key_id[DBCRYPT_KEY_ID_LEN + 1] = "";
+	ValuePlace	place = {cipher->rel, cipher->attnum, *tid};
+	char		key_id[DBCRYPT_KEY_ID_LEN + 1];
 	dbcrypt_ring *ring = session_ring();
 
-	if (dbcrypt_read_header(cipher->form, (uint8_t *) VARDATA_ANY(envelope),
-							VARSIZE_ANY_EXHDR(envelope), key_id) != DBCRYPT_OK)
+	if (identify_cell(cipher, cell, key_id) == DBCRYPT_NOT_AN_ENVELOPE)
 		key_id[0] = '\0';
 	if (cipher->soft_errors)
 		switch (status)
@@ -123,67 +403,125 @@ bad_value(ColumnCipher *cipher, dbcrypt_status status, struct varlena *envelope,
 			default:
 				break;
 		}
-	raise_value_status(status, cipher->form, envelope, place);
+	raise_key_status(status, cipher->form, key_id, &place);
 }
 
-/* The stored value in per-tuple memory; false if it is NULL. */
-static bool
-read_value(ColumnCipher *cipher, TupleTableSlot *slot, struct varlena **value)
+/* ---- the row around it ---- */
+
+/* A column's bytes in per-tuple memory; NULL for SQL NULL. */
+static struct varlena *
+read_column(ColumnCipher *cipher, TupleTableSlot *slot, AttrNumber attnum)
 {
 	MemoryContext caller;
 	bool		isnull;
-	Datum		stored = slot_getattr(slot, cipher->attnum, &isnull);
+	Datum		stored = slot_getattr(slot, attnum, &isnull);
+	struct varlena *value;
 
 	if (isnull)
-		return false;
+		return NULL;
 	caller = MemoryContextSwitchTo(cipher->econtext->ecxt_per_tuple_memory);
-	*value = PG_DETOAST_DATUM_PACKED(stored);
+	if (cipher->type == JSONBOID && attnum == cipher->attnum)
+		value = (struct varlena *) cstring_to_text(
+			DatumGetCString(DirectFunctionCall1(jsonb_out, stored)));
+	else
+		value = PG_DETOAST_DATUM_PACKED(stored);
 	MemoryContextSwitchTo(caller);
-	return true;
+	return value;
 }
 
-/* The row's AAD; false with soft_errors if its expression is NULL there. */
+/* Whether the row is one of the column's, by its where. */
 static bool
-read_aad(ColumnCipher *cipher, TupleTableSlot *slot, Bytes *aad)
+row_belongs(ColumnCipher *cipher, TupleTableSlot *slot)
 {
-	Oid			userid;
-	int			security;
-	bool		found;
+	Datum		belongs;
 
-	*aad = (Bytes){NULL, 0};
-	if (cipher->aad == NULL)
-		return true;
-	GetUserIdAndSecContext(&userid, &security);
-	SetUserIdAndSecContext(cipher->aad_owner, security);
-	found = aad_evaluate(cipher->aad, cipher->econtext, slot, aad);
-	SetUserIdAndSecContext(userid, security);
-	if (found)
-		return true;
-	cipher->bad_reason = "AAD expression is null";
+	return cipher->where == NULL ||
+		(expression_evaluate(cipher->where, cipher->econtext, slot, &belongs) &&
+		 DatumGetBool(belongs));
+}
+
+/* Reports, as bad_cell does, that an expression is NULL where it may not be. */
+static bool
+expression_is_null(ColumnCipher *cipher, const char *reason)
+{
+	cipher->bad_reason = reason;
 	if (!cipher->soft_errors)
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("%s", cipher->bad_reason),
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s", reason),
 						errhint("Use coalesce() where a column may be null.")));
 	return false;
 }
 
-/* A varlena in per-tuple memory; a clear error where none can be. */
-static struct varlena *
-allocate_value(ColumnCipher *cipher, size_t size)
+static void
+set_attribute(ColumnCipher *cipher, const char *name)
 {
-	struct varlena *value;
+	char	   *attribute = options_attribute(name);
 
-	if (size > MaxAllocSize - VARHDRSZ)
-		raise_status(DBCRYPT_TOO_LARGE, cipher->form, NULL, NULL);
-	value = MemoryContextAlloc(cipher->econtext->ecxt_per_tuple_memory, size + VARHDRSZ);
-	SET_VARSIZE(value, size + VARHDRSZ);
-	return value;
+	cipher->context.attribute = (const uint8_t *) attribute;
+	cipher->context.attribute_size = strlen(attribute);
+}
+
+/* The row's AAD and attribute; false with soft_errors if one is NULL there. */
+static bool
+read_context(ColumnCipher *cipher, TupleTableSlot *slot)
+{
+	Bytes		bytes = {NULL, 0};
+	bool		found = true;
+
+	if (cipher->aad)
+	{
+		Oid			userid;
+		int			security;
+
+		GetUserIdAndSecContext(&userid, &security);
+		SetUserIdAndSecContext(cipher->aad_owner, security);
+		found = aad_evaluate(cipher->aad, cipher->econtext, slot, &bytes);
+		SetUserIdAndSecContext(userid, security);
+	}
+	if (!found)
+		return expression_is_null(cipher, "AAD expression is null");
+	cipher->context.aad = bytes.data;
+	cipher->context.aad_size = bytes.size;
+	if (cipher->attribute)
+	{
+		Datum		value;
+		MemoryContext caller;
+
+		if (!expression_evaluate(cipher->attribute, cipher->econtext, slot, &value))
+			return expression_is_null(cipher, "attribute expression is null");
+		caller = MemoryContextSwitchTo(cipher->econtext->ecxt_per_tuple_memory);
+		set_attribute(cipher, TextDatumGetCString(value));
+		MemoryContextSwitchTo(caller);
+	}
+	return true;
+}
+
+/* The stored cell; false if the value is NULL. */
+static bool
+read_cell(ColumnCipher *cipher, TupleTableSlot *slot, dbcrypt_cell *cell)
+{
+	struct varlena *value = read_column(cipher, slot, cipher->attnum);
+	struct varlena *companion = NULL;
+
+	if (value == NULL)
+		return false;
+	if (cipher->companion != InvalidAttrNumber)
+		companion = read_column(cipher, slot, cipher->companion);
+	*cell = (dbcrypt_cell){.value = (uint8_t *) VARDATA_ANY(value),
+		.value_size = VARSIZE_ANY_EXHDR(value)};
+	if (companion)
+	{
+		cell->companion = (uint8_t *) VARDATA_ANY(companion);
+		cell->companion_size = VARSIZE_ANY_EXHDR(companion);
+	}
+	return true;
 }
 
 /* Reports a new value of the column, after the checks of its type. */
 static ValueOutcome
 set_value(ColumnCipher *cipher, struct varlena *value, ColumnChange *change)
 {
+	Datum		datum = PointerGetDatum(value);
+
 	if (cipher->max_characters >= 0 &&
 		pg_mbstrlen_with_len(VARDATA(value), VARSIZE(value) - VARHDRSZ) > cipher->max_characters)
 		ereport(ERROR, (errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
@@ -191,137 +529,164 @@ set_value(ColumnCipher *cipher, struct varlena *value, ColumnChange *change)
 							   cipher->max_characters),
 						errhint("An encrypted value is a third longer than its plaintext and 56 "
 								"characters more: ALTER the column's type to text.")));
+	if (cipher->type == JSONBOID)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(cipher->econtext->ecxt_per_tuple_memory);
+
+		datum = DirectFunctionCall1(jsonb_in, CStringGetDatum(text_to_cstring(value)));
+		MemoryContextSwitchTo(caller);
+	}
 	if (OidIsValid(cipher->domain))
-		domain_check(PointerGetDatum(value), false, cipher->domain, &cipher->domain_cache,
-					 cipher->query_context);
+		domain_check(datum, false, cipher->domain, &cipher->domain_cache, cipher->query_context);
 	change->count = 1;
 	change->attnums[0] = cipher->attnum;
-	change->values[0] = PointerGetDatum(value);
+	change->values[0] = datum;
 	change->nulls[0] = false;
 	return VALUE_CHANGED;
 }
 
-/* Decrypts into a varlena of per-tuple memory, set only on success. */
-static dbcrypt_status
-open_value(ColumnCipher *cipher, struct varlena *envelope, Bytes aad, struct varlena **plaintext)
+/* Adds the companion to a change. */
+static void
+set_companion(ColumnCipher *cipher, struct varlena *companion, ColumnChange *change)
 {
-	size_t		size = VARSIZE_ANY_EXHDR(envelope);
-	struct varlena *result = allocate_value(cipher, dbcrypt_decrypt_room(cipher->form, size));
-	dbcrypt_status status;
+	int			n = change->count;
+	Form_pg_attribute attribute;
 
-	status = dbcrypt_decrypt(session_ring(), cipher->form, (uint8_t *) VARDATA_ANY(envelope), size,
-							 aad.data, aad.size, (uint8_t *) VARDATA(result), &size);
-	if (status != DBCRYPT_OK)
-		return status;
-	SET_VARSIZE(result, size + VARHDRSZ);
-	*plaintext = result;
-	return DBCRYPT_OK;
+	if (cipher->companion == InvalidAttrNumber)
+		return;
+	attribute = TupleDescAttr(RelationGetDescr(cipher->rel), cipher->companion - 1);
+	if (companion == NULL && attribute->attnotnull)
+		companion = allocate_value(cipher, 0);
+	change->attnums[n] = cipher->companion;
+	change->values[n] = PointerGetDatum(companion);
+	change->nulls[n] = companion == NULL;
+	change->count++;
 }
 
-/* Decrypts for the proof alone; the plaintext does not outlive the call. */
-static dbcrypt_status
-prove_value(ColumnCipher *cipher, struct varlena *envelope, Bytes aad)
-{
-	struct varlena *plaintext;
-	dbcrypt_status status = open_value(cipher, envelope, aad, &plaintext);
+/* ---- JSON columns: each matching field is a cell of its own ---- */
 
-	if (status == DBCRYPT_OK)
+typedef struct JsonWork
+{
+	ColumnCipher *cipher;
+	CellOperation operation;
+	ItemPointer tid;
+	bool		bad;
+
+	/* For cipher_examine alone: the worst state, and its key. */
+	bool		examine;
+	CipherState state;
+	char	   *key_id;
+} JsonWork;
+
+/* Makes a field the cell of its own attribute, unless the column has another. */
+static void
+field_context(JsonWork *work, const char *name)
+{
+	ColumnCipher *cipher = work->cipher;
+
+	if (cipher->attribute_per_field)
+		set_attribute(cipher, name);
+}
+
+static CipherState examine_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, bool open,
+								char *key_id);
+
+static char *
+apply_to_field(void *arg, const char *name, const char *value)
+{
+	JsonWork   *work = arg;
+	dbcrypt_cell cell = {.value = (const uint8_t *) value, .value_size = strlen(value)};
+	NewCell		new_cell;
+	bool		changed;
+	dbcrypt_status status;
+
+	if (work->bad)
+		return NULL;
+	field_context(work, name);
+	if (work->examine)
 	{
-		dbcrypt_cleanse(VARDATA(plaintext), VARSIZE(plaintext) - VARHDRSZ);
-		pfree(plaintext);
+		char		key_id[DBCRYPT_KEY_ID_LEN + 1];
+		CipherState state = examine_cell(work->cipher, &cell, true, key_id);
+
+		if (state >= work->state)
+		{
+			work->state = state;
+			strcpy(work->key_id, key_id);
+		}
+		return NULL;
 	}
-	return status;
+	status = apply_to_cell(work->cipher, work->operation, &cell, &new_cell, &changed);
+	if (status != DBCRYPT_OK)
+		work->bad = bad_cell(work->cipher, status, &cell, work->tid) == VALUE_BAD;
+	return status == DBCRYPT_OK && changed ? text_to_cstring(new_cell.value) : NULL;
+}
+
+static ValueOutcome
+apply_to_json(ColumnCipher *cipher, CellOperation operation, TupleTableSlot *slot,
+			  const dbcrypt_cell *cell, ColumnChange *change)
+{
+	JsonWork	work = {.cipher = cipher, .operation = operation, .tid = &slot->tts_tid};
+	MemoryContext caller = MemoryContextSwitchTo(cipher->econtext->ecxt_per_tuple_memory);
+	text	   *json = cstring_to_text_with_len((const char *) cell->value, (int) cell->value_size);
+	text	   *result = json_fields_replace(json, cipher->json, apply_to_field, &work);
+
+	MemoryContextSwitchTo(caller);
+	if (work.bad)
+		return VALUE_BAD;
+	return result ? set_value(cipher, (struct varlena *) result, change) : VALUE_CURRENT;
+}
+
+/* ---- what callers ask for ---- */
+
+static ValueOutcome
+apply(ColumnCipher *cipher, CellOperation operation, TupleTableSlot *slot, ColumnChange *change)
+{
+	dbcrypt_cell cell;
+	NewCell		new_cell;
+	bool		changed;
+	dbcrypt_status status;
+
+	if (!row_belongs(cipher, slot))
+		return VALUE_SKIPPED;
+	if (!read_cell(cipher, slot, &cell))
+		return VALUE_NULL;
+	if (!read_context(cipher, slot))
+		return VALUE_BAD;
+	if (cipher->json)
+		return apply_to_json(cipher, operation, slot, &cell, change);
+	status = apply_to_cell(cipher, operation, &cell, &new_cell, &changed);
+	if (status != DBCRYPT_OK)
+		return bad_cell(cipher, status, &cell, &slot->tts_tid);
+	if (!changed)
+		return VALUE_CURRENT;
+	(void) set_value(cipher, new_cell.value, change);
+	set_companion(cipher, new_cell.companion, change);
+	return VALUE_CHANGED;
 }
 
 ValueOutcome
 cipher_reencrypt(ColumnCipher *cipher, TupleTableSlot *slot, bool check_current,
 				 ColumnChange *change)
 {
-	ValuePlace	place = {cipher->rel, cipher->attnum, slot->tts_tid};
-	struct varlena *envelope;
-	struct varlena *result;
-	Bytes		aad;
-	size_t		size;
-	bool		changed = false;
-	dbcrypt_status status;
-
-	if (!read_value(cipher, slot, &envelope))
-		return VALUE_NULL;
-	if (!read_aad(cipher, slot, &aad))
-		return VALUE_BAD;
-
-	size = VARSIZE_ANY_EXHDR(envelope);
-	result = allocate_value(cipher, size);
-	status = dbcrypt_reencrypt(session_ring(), cipher->form, (uint8_t *) VARDATA_ANY(envelope),
-							   size, aad.data, aad.size, (uint8_t *) VARDATA(result), &changed);
-	if (status == DBCRYPT_OK && !changed && check_current)
-		status = prove_value(cipher, envelope, aad);
-	if (status != DBCRYPT_OK)
-		return bad_value(cipher, status, envelope, &place);
-	return changed ? set_value(cipher, result, change) : VALUE_CURRENT;
+	return apply(cipher, check_current ? CELL_PROVE : CELL_REENCRYPT, slot, change);
 }
 
 ValueOutcome
 cipher_encrypt(ColumnCipher *cipher, TupleTableSlot *slot, ColumnChange *change)
 {
-	ValuePlace	place = {cipher->rel, cipher->attnum, slot->tts_tid};
-	char		key_id[DBCRYPT_KEY_ID_LEN + 1];
-	struct varlena *value;
-	struct varlena *result;
-	Bytes		aad;
-	Bytes		plaintext;
-	dbcrypt_ring *ring;
-	dbcrypt_status status;
-
-	if (!read_value(cipher, slot, &value))
-		return VALUE_NULL;
-	if (!read_aad(cipher, slot, &aad))
-		return VALUE_BAD;
-	if (dbcrypt_read_header(cipher->form, (uint8_t *) VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value),
-							key_id) != DBCRYPT_NOT_AN_ENVELOPE)
-	{
-		status = prove_value(cipher, value, aad);
-		return status == DBCRYPT_OK ? VALUE_CURRENT : bad_value(cipher, status, value, &place);
-	}
-
-	if (cipher->form == DBCRYPT_TEXT)
-		plaintext = text_to_utf8(value);
-	else
-		plaintext = (Bytes){(uint8_t *) VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
-	result = allocate_value(cipher, dbcrypt_envelope_size(cipher->form, plaintext.size));
-	ring = session_ring();
-	status = dbcrypt_encrypt(ring, cipher->form, plaintext.data, plaintext.size, aad.data, aad.size,
-							 (uint8_t *) VARDATA(result));
-	if (status != DBCRYPT_OK)
-		raise_status(status, cipher->form,
-					 dbcrypt_ring_count(ring) > 0 ? dbcrypt_ring_key_id(ring, 0) : NULL, &place);
-	return set_value(cipher, result, change);
+	return apply(cipher, CELL_ENCRYPT, slot, change);
 }
 
 ValueOutcome
 cipher_decrypt(ColumnCipher *cipher, TupleTableSlot *slot, ColumnChange *change)
 {
-	ValuePlace	place = {cipher->rel, cipher->attnum, slot->tts_tid};
-	struct varlena *envelope;
-	struct varlena *plaintext;
-	Bytes		aad;
-	dbcrypt_status status;
+	return apply(cipher, CELL_DECRYPT, slot, change);
+}
 
-	if (!read_value(cipher, slot, &envelope))
-		return VALUE_NULL;
-	if (!read_aad(cipher, slot, &aad))
-		return VALUE_BAD;
-	status = open_value(cipher, envelope, aad, &plaintext);
-	if (status != DBCRYPT_OK)
-		return bad_value(cipher, status, envelope, &place);
-	if (cipher->form == DBCRYPT_TEXT)
-	{
-		MemoryContext caller = MemoryContextSwitchTo(cipher->econtext->ecxt_per_tuple_memory);
-
-		plaintext = utf8_to_text(plaintext);
-		MemoryContextSwitchTo(caller);
-	}
-	return set_value(cipher, plaintext, change);
+ValueOutcome
+cipher_convert(ColumnCipher *cipher, TupleTableSlot *slot, ColumnChange *change)
+{
+	return apply(cipher, CELL_CONVERT, slot, change);
 }
 
 ValueOutcome
@@ -330,7 +695,12 @@ cipher_erase(ColumnCipher *cipher, TupleTableSlot *slot, ColumnChange *change)
 	if (slot_attisnull(slot, cipher->attnum))
 		return VALUE_NULL;
 	if (cipher->not_null)
-		return set_value(cipher, allocate_value(cipher, 0), change);
+	{
+		(void) set_value(cipher, cipher->json ? (struct varlena *) cstring_to_text("{}")
+							: allocate_value(cipher, 0), change);
+		set_companion(cipher, NULL, change);
+		return VALUE_CHANGED;
+	}
 	if (OidIsValid(cipher->domain))
 		domain_check((Datum) 0, true, cipher->domain, &cipher->domain_cache,
 					 cipher->query_context);
@@ -338,53 +708,58 @@ cipher_erase(ColumnCipher *cipher, TupleTableSlot *slot, ColumnChange *change)
 	change->attnums[0] = cipher->attnum;
 	change->values[0] = (Datum) 0;
 	change->nulls[0] = true;
+	set_companion(cipher, NULL, change);
 	return VALUE_CHANGED;
 }
 
-ValueOutcome
-cipher_inspect(ColumnCipher *cipher, TupleTableSlot *slot)
+/* State of a key of the ring, by our id. */
+static CipherState
+key_state(const char *key_id)
 {
-	char		key_id[DBCRYPT_KEY_ID_LEN + 1];
-	bool		isnull;
-	Datum		stored = slot_getattr(slot, cipher->attnum, &isnull);
 	dbcrypt_ring *ring = session_ring();
 
-	if (isnull)
-		return VALUE_NULL;
-	if (dbcrypt_ring_count(ring) > 0 &&
-		value_read_header(stored, cipher->form, key_id) == DBCRYPT_OK &&
-		strcmp(key_id, dbcrypt_ring_key_id(ring, 0)) == 0)
-		return VALUE_CURRENT;
-	return VALUE_CHANGED;
+	for (size_t i = 0; i < dbcrypt_ring_count(ring); i++)
+		if (strcmp(dbcrypt_ring_key_id(ring, i), key_id) == 0)
+		{
+			if (dbcrypt_ring_state(ring, i) & DBCRYPT_STATE_REVOKED)
+				return CIPHER_REVOKED;
+			return i == 0 ? CIPHER_PRIMARY : CIPHER_OLD;
+		}
+	return CIPHER_NOT_LOADED;
 }
 
-CipherState
-cipher_examine(ColumnCipher *cipher, TupleTableSlot *slot, char *key_id)
+/* State and key of a cell; with open also whether it opens. */
+static CipherState
+examine_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, bool open, char *key_id)
 {
-	struct varlena *envelope;
-	Bytes		aad;
-	dbcrypt_ring *ring;
+	dbcrypt_status status;
+	CipherState state;
+	size_t		key;
 
 	key_id[0] = '\0';
-	if (!read_value(cipher, slot, &envelope))
-		return CIPHER_NULL;
-	switch (dbcrypt_read_header(cipher->form, (uint8_t *) VARDATA_ANY(envelope),
-								VARSIZE_ANY_EXHDR(envelope), key_id))
+	switch (dbcrypt_scheme_inspect(cipher->scheme, cell))
 	{
-		case DBCRYPT_OK:
+		case DBCRYPT_CELL_NULL:
+		case DBCRYPT_CELL_EMPTY:
+			return CIPHER_NULL;
+		case DBCRYPT_CELL_PLAINTEXT:
+			return CIPHER_PLAINTEXT;
+		case DBCRYPT_CELL_ENCRYPTED:
 			break;
+	}
+	status = identify_cell(cipher, cell, key_id);
+	if (status == DBCRYPT_OK)
+	{
+		state = key_state(key_id);
+		if (open && (state == CIPHER_PRIMARY || state == CIPHER_OLD))
+			status = prove_cell(cipher, cell, &key);
+		if (status == DBCRYPT_OK)
+			return state;
+	}
+	switch (status)
+	{
 		case DBCRYPT_NOT_AN_ENVELOPE:
 			return CIPHER_PLAINTEXT;
-		default:
-			return CIPHER_FAILED;
-	}
-	cipher->soft_errors = true;
-	if (!read_aad(cipher, slot, &aad))
-		return CIPHER_FAILED;
-	switch (prove_value(cipher, envelope, aad))
-	{
-		case DBCRYPT_OK:
-			break;
 		case DBCRYPT_NO_KEYS:
 		case DBCRYPT_KEY_NOT_LOADED:
 			return CIPHER_NOT_LOADED;
@@ -393,8 +768,96 @@ cipher_examine(ColumnCipher *cipher, TupleTableSlot *slot, char *key_id)
 		default:
 			return CIPHER_FAILED;
 	}
-	ring = session_ring();
-	return strcmp(key_id, dbcrypt_ring_key_id(ring, 0)) == 0 ? CIPHER_PRIMARY : CIPHER_OLD;
+}
+
+/* The same for the row in slot. */
+static CipherState
+examine_row(ColumnCipher *cipher, TupleTableSlot *slot, bool open, char *key_id)
+{
+	bool		soft_errors = cipher->soft_errors;
+	bool		readable;
+	dbcrypt_cell cell;
+
+	key_id[0] = '\0';
+	if (!row_belongs(cipher, slot) || !read_cell(cipher, slot, &cell))
+		return CIPHER_NULL;
+	if (open || !dbcrypt_scheme_traits_of(cipher->scheme)->names_key || cipher->json)
+	{
+		cipher->soft_errors = true;
+		readable = read_context(cipher, slot);
+		cipher->soft_errors = soft_errors;
+		if (!readable)
+		{
+			if (dbcrypt_scheme_traits_of(cipher->scheme)->names_key && cipher->json == NULL)
+				(void) identify_cell(cipher, &cell, key_id);
+			return CIPHER_FAILED;
+		}
+	}
+	if (cipher->json)
+	{
+		JsonWork	work = {.cipher = cipher, .examine = true, .state = CIPHER_NULL,
+			.key_id = key_id};
+		MemoryContext caller = MemoryContextSwitchTo(cipher->econtext->ecxt_per_tuple_memory);
+
+		(void) json_fields_replace(cstring_to_text_with_len((const char *) cell.value,
+															(int) cell.value_size),
+								   cipher->json, apply_to_field, &work);
+		MemoryContextSwitchTo(caller);
+		return work.state;
+	}
+	return examine_cell(cipher, &cell, open, key_id);
+}
+
+/* The same for native envelopes: reads no more of a long value than its header. */
+static CipherState
+identify_envelope(ColumnCipher *cipher, TupleTableSlot *slot, char *key_id)
+{
+	bool		isnull;
+	Datum		stored = slot_getattr(slot, cipher->attnum, &isnull);
+
+	key_id[0] = '\0';
+	if (isnull)
+		return CIPHER_NULL;
+	switch (value_read_header(stored, cipher->form, key_id))
+	{
+		case DBCRYPT_OK:
+			return key_state(key_id);
+		case DBCRYPT_NOT_AN_ENVELOPE:
+			return CIPHER_PLAINTEXT;
+		default:
+			return CIPHER_FAILED;
+	}
+}
+
+CipherState
+cipher_examine(ColumnCipher *cipher, TupleTableSlot *slot, char *key_id)
+{
+	return examine_row(cipher, slot, true, key_id);
+}
+
+CipherState
+cipher_identify(ColumnCipher *cipher, TupleTableSlot *slot, char *key_id)
+{
+	if (cipher->scheme == scheme_native() && cipher->where == NULL)
+		return identify_envelope(cipher, slot, key_id);
+	return examine_row(cipher, slot, false, key_id);
+}
+
+ValueOutcome
+cipher_inspect(ColumnCipher *cipher, TupleTableSlot *slot)
+{
+	char		key_id[DBCRYPT_KEY_ID_LEN + 1];
+
+	if (slot_attisnull(slot, cipher->attnum))
+		return VALUE_NULL;
+	switch (cipher_identify(cipher, slot, key_id))
+	{
+		case CIPHER_NULL:
+		case CIPHER_PRIMARY:
+			return VALUE_CURRENT;
+		default:
+			return VALUE_CHANGED;
+	}
 }
 
 dbcrypt_status

@@ -30,6 +30,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -192,6 +193,8 @@ column_form(Relation rel, AttrNumber attnum)
 	{
 		case TEXTOID:
 		case VARCHAROID:
+		case JSONOID:
+		case JSONBOID:
 			return DBCRYPT_TEXT;
 		case BYTEAOID:
 			return DBCRYPT_BINARY;
@@ -202,6 +205,23 @@ column_form(Relation rel, AttrNumber attnum)
 								   format_type_be(attribute->atttypid)),
 							errhint("Encrypted columns are of type text, varchar or bytea.")));
 	}
+}
+
+/* Refuses JSON without the option that says which of its fields are values, and the reverse. */
+static void
+check_json(Relation rel, AttrNumber attnum, const TargetColumn *target)
+{
+	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
+	Oid			type = getBaseType(attribute->atttypid);
+	bool		is_json = type == JSONOID || type == JSONBOID;
+
+	if (is_json == (target->options.json != NULL))
+		return;
+	ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+					errmsg("column \"%s\" of table \"%s\" is of type %s", target->name,
+						   RelationGetRelationName(rel), format_type_be(attribute->atttypid)),
+					errhint("Encrypted columns are of type text, varchar or bytea; fields of json "
+							"and jsonb are adopted with dbcrypt_adopt().")));
 }
 
 /* Refuses a column that decides in which partition a row lies. */
@@ -254,8 +274,9 @@ check_not_aad(Relation rel, AttrNumber attnum)
 }
 
 AttrNumber
-column_check_relation(Relation rel, const char *column)
+column_check_relation(Relation rel, const TargetColumn *target)
 {
+	const char *column = target->name;
 	AttrNumber	attnum;
 	char	   *foreign_key;
 
@@ -269,6 +290,7 @@ column_check_relation(Relation rel, const char *column)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("column \"%s\" is a system column", column)));
 	(void) column_form(rel, attnum);
+	check_json(rel, attnum, target);
 	if (TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attgenerated != '\0')
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("column \"%s\" of table \"%s\" is a generated column", column,
@@ -318,6 +340,8 @@ read_row(HeapTuple tuple, TupleDesc desc, TargetColumn *target)
 	target->registered_name = pstrdup(NameStr(*DatumGetName(values[Anum_columns_column - 1])));
 	target->aad = nulls[Anum_columns_aad - 1] ? NULL :
 		TextDatumGetCString(values[Anum_columns_aad - 1]);
+	target->scheme = scheme_named(TextDatumGetCString(values[Anum_columns_scheme - 1]));
+	options_read(DatumGetJsonbP(values[Anum_columns_options - 1]), &target->options);
 	return target->name != NULL;
 }
 
@@ -389,9 +413,9 @@ column_registered(Oid relid, AttrNumber attnum)
 void
 column_register(const TargetColumn *target)
 {
-	Oid			types[] = {REGCLASSOID, NAMEOID, TEXTOID};
-	Datum		values[3];
-	char		nulls[] = "   ";
+	Oid			types[] = {REGCLASSOID, NAMEOID, TEXTOID, TEXTOID, JSONBOID};
+	Datum		values[5];
+	char		nulls[] = "     ";
 
 	if (get_rel_persistence(target->relid) == RELPERSISTENCE_TEMP)
 		return;
@@ -400,8 +424,11 @@ column_register(const TargetColumn *target)
 	values[2] = target->aad ? CStringGetTextDatum(target->aad) : (Datum) 0;
 	if (target->aad == NULL)
 		nulls[2] = 'n';
-	(void) catalog_execute(psprintf("INSERT INTO %s (\"table\", \"column\", aad) "
-									"VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+	values[3] = CStringGetTextDatum(
+		dbcrypt_scheme_traits_of(target->scheme ? target->scheme : scheme_native())->name);
+	values[4] = options_write(&target->options);
+	(void) catalog_execute(psprintf("INSERT INTO %s (\"table\", \"column\", aad, scheme, options) "
+									"VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
 									catalog_relation_name("dbcrypt_columns")),
 						   lengthof(types), types, values, nulls, SPI_OK_INSERT);
 }
@@ -420,12 +447,15 @@ column_unregister(Oid relid, AttrNumber attnum)
 }
 
 void
-column_resolve_aad(TargetColumn *target)
+column_resolve(TargetColumn *target)
 {
-	TargetColumn *registered = column_registered(target->relid, target->attnum);
+	TargetColumn *registered =
+		column_registered(target->relid, get_attnum(target->relid, target->name));
 
 	if (registered == NULL)
 		return;
+	target->scheme = registered->scheme;
+	target->options = registered->options;
 	if (target->aad == NULL)
 		target->aad = registered->aad;
 	else if (registered->aad == NULL || strcmp(target->aad, registered->aad) != 0)
@@ -454,14 +484,14 @@ dbcrypt_register_column(PG_FUNCTION_ARGS)
 	column_check_owner(target.relid);
 	rel = relation_open(target.relid, AccessShareLock);
 	column_check_owner(target.relid);
-	target.attnum = column_check_relation(rel, target.name);
+	target.attnum = column_check_relation(rel, &target);
 	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("columns of temporary tables cannot be registered")));
 	owner_enter(rel->rd_rel->relowner, &saved);
 	(void) aad_parse(rel, target.attnum, target.aad);
 	owner_leave(&saved);
-	column_resolve_aad(&target);
+	column_resolve(&target);
 
 	SPI_connect();
 	column_register(&target);

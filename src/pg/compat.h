@@ -10,7 +10,9 @@
 #include "access/heapam_xlog.h"
 #include "access/tableam.h"
 #include "catalog/pg_class.h"
+#include "common/jsonapi.h"
 #include "executor/executor.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/backend_status.h"
@@ -22,6 +24,26 @@
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn __attribute__((noreturn))
 #endif
+
+/* What the actions of the JSON parser return. */
+#if PG_VERSION_NUM >= 160000
+#define COMPAT_JSON_RESULT JsonParseErrorType
+#define COMPAT_JSON_OK JSON_SUCCESS
+#else
+#define COMPAT_JSON_RESULT void
+#define COMPAT_JSON_OK
+#endif
+
+/* A lexer of a JSON text in the database's encoding that reads strings. */
+static inline JsonLexContext *
+compat_json_lexer(char *json, int size)
+{
+#if PG_VERSION_NUM >= 170000
+	return makeJsonLexContextCstringLen(NULL, json, size, GetDatabaseEncoding(), true);
+#else
+	return makeJsonLexContextCstringLen(json, size, GetDatabaseEncoding(), true);
+#endif
+}
 
 /* Whether a user owns a relation. */
 static inline bool

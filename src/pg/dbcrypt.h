@@ -14,6 +14,7 @@
 #include "executor/tuptable.h"
 #include "nodes/execnodes.h"
 #include "replication/origin.h"
+#include "utils/jsonb.h"
 #include "utils/rel.h"
 
 #include "../core/core.h"
@@ -36,7 +37,14 @@ pg_noreturn extern void raise_status(dbcrypt_status status, dbcrypt_form form, c
 /* The primary message of a status. */
 extern const char *status_message(dbcrypt_status status, const char *key_id);
 
-/* The same for an envelope that did not open, naming the key in question. */
+/*
+ * The same for a value that did not open. key_id is the value's own, or ""; the
+ * error names the primary key where that is the one in question.
+ */
+pg_noreturn extern void raise_key_status(dbcrypt_status status, dbcrypt_form form,
+										 const char *key_id, const ValuePlace *place);
+
+/* The same for a native envelope. */
 pg_noreturn extern void raise_value_status(dbcrypt_status status, dbcrypt_form form,
 										   struct varlena *envelope, const ValuePlace *place);
 
@@ -140,7 +148,7 @@ typedef struct OwnerContext
 extern void owner_enter(Oid owner, OwnerContext *saved);
 extern void owner_leave(const OwnerContext *saved);
 
-/* ---- aad.c ---- */
+/* ---- expression.c ---- */
 
 /*
  * Parses an AAD expression over a relation's columns, as the current user.
@@ -155,6 +163,46 @@ extern Expr *aad_parse(Relation rel, AttrNumber attnum, const char *expression);
 extern bool aad_evaluate(ExprState *state, ExprContext *econtext, TupleTableSlot *slot,
 						 Bytes *aad);
 
+/* A prepared expression that may look into other tables. */
+typedef struct RowExpression
+{
+	Oid			type;			/* of its values: text or boolean */
+	ExprState  *state;			/* NULL with a subquery */
+	struct _SPI_plan *plan;		/* NULL without */
+} RowExpression;
+
+/* Parses, checks and prepares; what names the expression in errors. */
+extern RowExpression *expression_prepare(Relation rel, AttrNumber attnum, const char *expression,
+										 const char *what, Oid type, EState *estate);
+
+/* Its value for the row in slot, in per-tuple memory; false for NULL. */
+extern bool expression_evaluate(RowExpression *self, ExprContext *econtext, TupleTableSlot *slot,
+								Datum *value);
+
+/* ---- options.c ---- */
+
+/* Where a scheme finds what is not in the value; each NULL if not given. */
+typedef struct ColumnOptions
+{
+	char	   *companion;		/* column of the key id, iv or nonce */
+	char	   *table;			/* HKDF table name */
+	char	   *attribute;		/* HKDF attribute, "_ciphertext" included */
+	char	   *attribute_expression;	/* the same, over the row */
+	char	   *where;			/* predicate: which rows hold values */
+	char	   *json;			/* $.path, or ILIKE pattern of field names */
+} ColumnOptions;
+
+/* The scheme of that name; throws for an unknown one, naming all. */
+extern const dbcrypt_scheme *scheme_named(const char *name);
+extern const dbcrypt_scheme *scheme_native(void);
+
+/* Options as dbcrypt_columns holds them. */
+extern void options_read(Jsonb *stored, ColumnOptions *options);
+extern Datum options_write(const ColumnOptions *options);
+
+/* An HKDF attribute as Lockbox spells it: name_ciphertext. */
+extern char *options_attribute(const char *name);
+
 /* ---- columns.c ---- */
 
 /* A column that dbcrypt works on: what was named, or what dbcrypt_columns holds. */
@@ -165,6 +213,8 @@ typedef struct TargetColumn
 	char	   *name;			/* the column's current name */
 	char	   *registered_name;	/* the name that dbcrypt_columns holds */
 	char	   *aad;			/* expression, or NULL */
+	const dbcrypt_scheme *scheme;	/* NULL for native */
+	ColumnOptions options;
 } TargetColumn;
 
 /* Refuses everyone but the table's owner and superusers. */
@@ -174,7 +224,7 @@ extern void column_check_owner(Oid relid);
 extern List *column_lock_members(Oid relid, LOCKMODE lockmode);
 
 /* Refuses a relation that cannot be rotated, saying why; column number in it. */
-extern AttrNumber column_check_relation(Relation rel, const char *column);
+extern AttrNumber column_check_relation(Relation rel, const TargetColumn *target);
 
 /* A column and the generated columns computed from it, offset as in pull_varattnos. */
 extern Bitmapset *column_dependents(Relation rel, AttrNumber attnum);
@@ -188,8 +238,11 @@ extern List *columns_registered(void);
 /* The registry's row of a column, or NULL. */
 extern TargetColumn *column_registered(Oid relid, AttrNumber attnum);
 
-/* Takes a registered AAD where none is given; refuses one that differs from it. */
-extern void column_resolve_aad(TargetColumn *target);
+/*
+ * Takes the registered scheme and options, and the registered AAD where none is
+ * given; refuses one that differs from it.
+ */
+extern void column_resolve(TargetColumn *target);
 
 /* Registers a column, or does nothing if it is. Not for temporary tables. Needs SPI. */
 extern void column_register(const TargetColumn *target);
@@ -217,6 +270,7 @@ typedef enum ValueOutcome
 	VALUE_CHANGED,				/* the change is set */
 	VALUE_GONE,					/* the row was deleted meanwhile */
 	VALUE_BAD,					/* it does not open; only with soft_errors */
+	VALUE_SKIPPED,				/* the column's where leaves the row out */
 	VALUE_BUSY					/* someone else is changing the row; only with nowait */
 } ValueOutcome;
 
@@ -237,13 +291,21 @@ typedef struct ColumnCipher
 {
 	Relation	rel;
 	AttrNumber	attnum;
+	AttrNumber	companion;		/* column beside it, InvalidAttrNumber for none */
 	dbcrypt_form form;
+	const dbcrypt_scheme *scheme;
+	dbcrypt_context context;	/* of the row at work */
+	Oid			type;			/* below domains */
 	Oid			domain;			/* InvalidOid unless the type is a domain */
-	bool		not_null;		/* the column or its domain */
 	void	   *domain_cache;
+	bool		not_null;		/* the column or its domain */
 	int			max_characters; /* of varchar(n), or -1 */
 	ExprState  *aad;			/* NULL for none */
 	Oid			aad_owner;		/* whose it is: the owner of the target's table */
+	RowExpression *attribute;	/* NULL for none, and so below */
+	RowExpression *where;
+	const char *json;			/* which fields are values; each has its name as attribute … */
+	bool		attribute_per_field;	/* … unless another is given */
 	ExprContext *econtext;
 	MemoryContext query_context;
 	bool		soft_errors;	/* return VALUE_BAD rather than throw for a bad value */
@@ -264,7 +326,8 @@ extern void cipher_init(ColumnCipher *cipher, Relation rel, const TargetColumn *
  *
  * reencrypt: to the primary key; check_current opens what is there already too.
  * encrypt: from plaintext; a value that is an envelope must open, and stays.
- * decrypt: to plaintext.
+ * decrypt: to plaintext; a value that is not encrypted stays.
+ * convert: to a native envelope without AAD.
  * erase: to NULL, or '' where the column cannot be; looks at no value.
  */
 extern ValueOutcome cipher_reencrypt(ColumnCipher *cipher, TupleTableSlot *slot,
@@ -274,6 +337,8 @@ extern ValueOutcome cipher_encrypt(ColumnCipher *cipher, TupleTableSlot *slot,
 extern ValueOutcome cipher_decrypt(ColumnCipher *cipher, TupleTableSlot *slot,
 								   ColumnChange *change);
 
+extern ValueOutcome cipher_convert(ColumnCipher *cipher, TupleTableSlot *slot,
+								   ColumnChange *change);
 extern ValueOutcome cipher_erase(ColumnCipher *cipher, TupleTableSlot *slot, ColumnChange *change);
 
 /*
@@ -283,13 +348,27 @@ extern ValueOutcome cipher_erase(ColumnCipher *cipher, TupleTableSlot *slot, Col
 extern ValueOutcome cipher_inspect(ColumnCipher *cipher, TupleTableSlot *slot);
 
 /*
- * Opens the value and says what it is; never throws for a bad one. key_id has
+ * identify: says what the value is, as cheaply as its scheme can tell.
+ * examine: opens it and says what it is. Neither throws for a bad one. key_id has
  * DBCRYPT_KEY_ID_LEN + 1 bytes and is "" where the value names no key.
  */
+extern CipherState cipher_identify(ColumnCipher *cipher, TupleTableSlot *slot, char *key_id);
 extern CipherState cipher_examine(ColumnCipher *cipher, TupleTableSlot *slot, char *key_id);
 
 /* Status and key id of a value's header, however it is stored; no key needed. */
 extern dbcrypt_status value_read_header(Datum value, dbcrypt_form form, char *key_id);
+
+/* ---- json_fields.c ---- */
+
+/* What a field's value becomes; NULL leaves it. Both names are NUL-terminated. */
+typedef char *(*JsonFieldReplace) (void *arg, const char *name, const char *value);
+
+/*
+ * A JSON text with the string fields that pattern names replaced; NULL if none
+ * was. Pattern: $.path.to.field, or an ILIKE pattern for field names.
+ */
+extern text *json_fields_replace(text *json, const char *pattern, JsonFieldReplace replace,
+								 void *arg);
 
 /* ---- origin.c ---- */
 
@@ -357,6 +436,21 @@ extern void updater_build_row(RowUpdater *updater, const ColumnChange *change);
  * changed it. Throws 40001 where UPDATE would.
  */
 extern ValueOutcome updater_reencrypt_row(RowUpdater *updater);
+
+/* The same with another function of cipher.c. */
+typedef ValueOutcome (*CipherFunction) (ColumnCipher *cipher, TupleTableSlot *slot,
+										ColumnChange *change);
+extern ValueOutcome updater_update_row(RowUpdater *updater, CipherFunction function);
+
+/* ---- identify.c ---- */
+
+/* A value that is not NULL; false ends the scan. */
+typedef bool (*IdentifyVisitor) (void *arg, Relation rel, CipherState state, const char *key_id,
+								 ItemPointer tid);
+
+/* Visits every value of a relation that is locked, under the latest snapshot. */
+extern void identify_values(Relation rel, const TargetColumn *target, IdentifyVisitor visit,
+							void *arg);
 
 /* ---- rotate.c ---- */
 

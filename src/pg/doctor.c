@@ -329,6 +329,44 @@ count_values(const Doctor *doctor, Relation rel, AttrNumber attnum, List **talli
 	UnregisterSnapshot(snapshot);
 }
 
+/* The values of one relation of an adopted column, to count. */
+typedef struct AdoptedValues
+{
+	Relation	rel;
+	const TargetColumn *target;
+	List	  **tallies;
+} AdoptedValues;
+
+static bool
+count_adopted_value(void *arg, Relation rel, CipherState state, const char *key_id,
+					ItemPointer tid)
+{
+	tally_value(((AdoptedValues *) arg)->tallies, state, key_id, rel, tid);
+	return true;
+}
+
+static void
+identify_adopted(void *arg)
+{
+	AdoptedValues *values = arg;
+
+	identify_values(values->rel, values->target, count_adopted_value, values);
+}
+
+/* The same for a column of another scheme, which may need the keys to tell. */
+static void
+count_adopted_values(Doctor *doctor, char *subject, Relation rel, const TargetColumn *target,
+					 List **tallies)
+{
+	AdoptedValues values = {rel, target, tallies};
+	ErrorData  *error = attempt(identify_adopted, &values);
+
+	if (error)
+		add_finding(doctor, SEVERITY_ERROR, subject,
+					psprintf("its values could not be looked at: %s", error_line(error)),
+					pstrdup("See dbcrypt_columns for its scheme and options."));
+}
+
 /* A finding for what a column holds that it should not, or not for long. */
 static void
 report_tally(Doctor *doctor, char *subject, const Tally *tally)
@@ -419,8 +457,12 @@ check_member(Doctor *doctor, const TargetColumn *target, char *subject, Relation
 						pstrdup("Undo the change to the table that broke it, or register the "
 								"column again with an expression of the same value."));
 	}
-	if (is_readable(rel))
+	if (!is_readable(rel))
+		return;
+	if (target->scheme == scheme_native())
 		count_values(doctor, rel, attnum, tallies);
+	else
+		count_adopted_values(doctor, subject, rel, target, tallies);
 }
 
 static void

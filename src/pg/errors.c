@@ -107,19 +107,26 @@ key_is_revoked(dbcrypt_ring *ring, const char *key_id)
 }
 
 void
+raise_key_status(dbcrypt_status status, dbcrypt_form form, const char *key_id,
+				 const ValuePlace *place)
+{
+	dbcrypt_ring *ring = session_ring();
+
+	if (dbcrypt_ring_count(ring) > 0 &&
+		(status == DBCRYPT_KEY_NOT_REGISTERED || status == DBCRYPT_KEY_CANARY_MISMATCH ||
+		 (status == DBCRYPT_KEY_REVOKED && !key_is_revoked(ring, key_id))))
+		key_id = dbcrypt_ring_key_id(ring, 0);
+	raise_status(status, form, key_id[0] ? key_id : NULL, place);
+}
+
+void
 raise_value_status(dbcrypt_status status, dbcrypt_form form, struct varlena *envelope,
 				   const ValuePlace *place)
 {
-	char		own[DBCRYPT_KEY_ID_LEN + 1];
-	dbcrypt_ring *ring = session_ring();
-	const char *key_id = NULL;
+	char		key_id[DBCRYPT_KEY_ID_LEN + 1];
 
 	if (dbcrypt_read_header(form, (uint8_t *) VARDATA_ANY(envelope), VARSIZE_ANY_EXHDR(envelope),
-							own) == DBCRYPT_OK)
-		key_id = own;
-	if (dbcrypt_ring_count(ring) > 0 &&
-		(status == DBCRYPT_KEY_NOT_REGISTERED || status == DBCRYPT_KEY_CANARY_MISMATCH ||
-		 (status == DBCRYPT_KEY_REVOKED && key_id && !key_is_revoked(ring, key_id))))
-		key_id = dbcrypt_ring_key_id(ring, 0);
-	raise_status(status, form, key_id, place);
+							key_id) != DBCRYPT_OK)
+		key_id[0] = '\0';
+	raise_key_status(status, form, key_id, place);
 }

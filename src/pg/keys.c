@@ -106,69 +106,62 @@ dbcrypt_loaded_keys(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* Finds the first value of a relation's column under a key. */
-static bool
-find_value_under_key(Relation rel, AttrNumber attnum, const char *key_id, ItemPointer tid)
+/* A search for the values of a key that shall be revoked. */
+typedef struct KeySearch
 {
-	dbcrypt_form form = column_form(rel, attnum);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	bool		found = false;
+	const char *key_id;
+	const TargetColumn *target;
+	StringInfoData uses;		/* a line for each relation that has one */
+} KeySearch;
 
-	while (!found && table_scan_getnextslot(scan, ForwardScanDirection, slot))
-	{
-		char		id[DBCRYPT_KEY_ID_LEN + 1];
-		bool		isnull;
-		Datum		value = slot_getattr(slot, attnum, &isnull);
+/* Notes the first value under the key, or one that any key might be behind. */
+static bool
+note_use(void *arg, Relation rel, CipherState state, const char *key_id, ItemPointer tid)
+{
+	KeySearch  *search = arg;
+	bool		unknown = key_id[0] == '\0' &&
+		(state == CIPHER_NOT_LOADED || state == CIPHER_FAILED);
 
-		CHECK_FOR_INTERRUPTS();
-		if (isnull || value_read_header(value, form, id) != DBCRYPT_OK ||
-			strcmp(id, key_id) != 0)
-			continue;
-		*tid = slot->tts_tid;
-		found = true;
-	}
-	ExecDropSingleTupleTableSlot(slot);
-	table_endscan(scan);
-	UnregisterSnapshot(snapshot);
-	return found;
+	if (!unknown && strcmp(key_id, search->key_id) != 0)
+		return true;
+	appendStringInfo(&search->uses, "%sTable \"%s.%s\", column \"%s\", row (%u,%u)%s.",
+					 search->uses.len > 0 ? "\n" : "",
+					 get_namespace_name(RelationGetNamespace(rel)), RelationGetRelationName(rel),
+					 search->target->name, ItemPointerGetBlockNumber(tid),
+					 ItemPointerGetOffsetNumber(tid),
+					 unknown ? ", which no loaded key opens" : "");
+	return false;
 }
 
 /* Refuses while a registered column holds a value under the key. Stops writers. */
 static void
 check_key_unused(const char *key_id)
 {
-	StringInfoData uses;
+	KeySearch	search = {.key_id = key_id};
 	ListCell   *cell;
 
-	initStringInfo(&uses);
+	initStringInfo(&search.uses);
 	LockRelationOid(catalog_relation("dbcrypt_columns"), ShareLock);
 	foreach(cell, columns_registered())
 	{
-		TargetColumn *target = lfirst(cell);
 		ListCell   *member;
 
-		foreach(member, column_lock_members(target->relid, ShareLock))
+		search.target = lfirst(cell);
+		foreach(member, column_lock_members(search.target->relid, ShareLock))
 		{
 			Relation	rel = relation_open(lfirst_oid(member), NoLock);
-			AttrNumber	attnum = get_attnum(RelationGetRelid(rel), target->name);
-			ItemPointerData tid;
 
-			if (rel->rd_rel->relkind == RELKIND_RELATION && attnum > 0 &&
-				find_value_under_key(rel, attnum, key_id, &tid))
-				appendStringInfo(&uses, "%sTable \"%s.%s\", column \"%s\", row (%u,%u).",
-								 uses.len > 0 ? "\n" : "",
-								 get_namespace_name(RelationGetNamespace(rel)),
-								 RelationGetRelationName(rel), target->name,
-								 ItemPointerGetBlockNumber(&tid), ItemPointerGetOffsetNumber(&tid));
+			if (rel->rd_rel->relkind == RELKIND_RELATION &&
+				get_attnum(RelationGetRelid(rel), search.target->name) > 0)
+				identify_values(rel, search.target, note_use, &search);
 			relation_close(rel, NoLock);
 		}
 	}
-	if (uses.len > 0)
+	if (search.uses.len > 0)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
 						errmsg("encryption key %s is still in use", key_id),
-						errdetail("%s", uses.data), errhint("Run dbcrypt_rotate_all() first.")));
+						errdetail("%s", search.uses.data),
+						errhint("Run dbcrypt_rotate_all() first.")));
 }
 
 /* Sets or clears revoked_at of a registered key. */

@@ -65,9 +65,6 @@ static ValueOutcome
 transform(RewriteKind kind, RowUpdater *updater, ColumnChange *change)
 {
 	ColumnCipher *cipher = &updater->cipher;
-	char		key_id[DBCRYPT_KEY_ID_LEN + 1];
-	bool		isnull;
-	Datum		value;
 
 	change->count = 0;
 	switch (kind)
@@ -77,10 +74,6 @@ transform(RewriteKind kind, RowUpdater *updater, ColumnChange *change)
 		case REWRITE_DELETE:
 			return cipher_erase(cipher, updater->row, change);
 		case REWRITE_DECRYPT:
-			value = slot_getattr(updater->row, cipher->attnum, &isnull);
-			if (!isnull &&
-				value_read_header(value, cipher->form, key_id) == DBCRYPT_NOT_AN_ENVELOPE)
-				return VALUE_CURRENT;
 			return cipher_decrypt(cipher, updater->row, change);
 	}
 	pg_unreachable();
@@ -350,36 +343,20 @@ remove_all_statistics(const TargetColumn *target)
 		remove_statistics(list_nth_oid(relids, i), target->name);
 }
 
-/* Adds the ids of the keys that a relation's column uses to a list of strings. */
-static List *
-add_used_keys(List *keys, Relation rel, const TargetColumn *target)
+/* Adds the key of a value to a list of strings, once. */
+static bool
+add_used_key(void *arg, Relation rel, CipherState state, const char *key_id, ItemPointer tid)
 {
-	AttrNumber	attnum = get_attnum(RelationGetRelid(rel), target->name);
-	dbcrypt_form form = column_form(rel, attnum);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	List	  **keys = arg;
+	ListCell   *cell;
 
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
-	{
-		char		key_id[DBCRYPT_KEY_ID_LEN + 1];
-		bool		isnull;
-		bool		known = false;
-		Datum		value = slot_getattr(slot, attnum, &isnull);
-		ListCell   *cell;
-
-		CHECK_FOR_INTERRUPTS();
-		if (isnull || value_read_header(value, form, key_id) != DBCRYPT_OK)
-			continue;
-		foreach(cell, keys)
-			known |= strcmp(lfirst(cell), key_id) == 0;
-		if (!known)
-			keys = lappend(keys, pstrdup(key_id));
-	}
-	ExecDropSingleTupleTableSlot(slot);
-	table_endscan(scan);
-	UnregisterSnapshot(snapshot);
-	return keys;
+	if (key_id[0] == '\0')
+		return true;
+	foreach(cell, *keys)
+		if (strcmp(lfirst(cell), key_id) == 0)
+			return true;
+	*keys = lappend(*keys, pstrdup(key_id));
+	return true;
 }
 
 /* Refuses to decrypt a column unless dbcrypt.decrypt_keys names all its keys. */
@@ -394,7 +371,7 @@ check_decrypt_keys_setting(List *members, const TargetColumn *target)
 	initStringInfo(&all);
 	initStringInfo(&missing);
 	foreach(cell, members)
-		keys = add_used_keys(keys, lfirst(cell), target);
+		identify_values(lfirst(cell), target, add_used_key, &keys);
 	foreach(cell, keys)
 	{
 		const char *key_id = lfirst(cell);

@@ -45,10 +45,11 @@ target_open(TargetColumn *target, LOCKMODE lockmode, const char *command)
 		if (registered)
 			target->name = registered->name;
 	}
+	column_resolve(target);
 	foreach(cell, relids)
 	{
 		Relation	rel = relation_open(lfirst_oid(cell), NoLock);
-		AttrNumber	attnum = column_check_relation(rel, target->name);
+		AttrNumber	attnum = column_check_relation(rel, target);
 
 		if (command)
 			CheckTableNotInUse(rel, command);
@@ -59,7 +60,6 @@ target_open(TargetColumn *target, LOCKMODE lockmode, const char *command)
 		else
 			relation_close(rel, NoLock);
 	}
-	column_resolve_aad(target);
 	return members;
 }
 

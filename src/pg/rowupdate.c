@@ -38,6 +38,7 @@ updater_begin(RowUpdater *updater, Relation rel, const TargetColumn *target, boo
 {
 	RangeTblEntry *rte = makeNode(RangeTblEntry);
 	EState	   *estate;
+	Bitmapset  *changed;
 
 	memset(updater, 0, sizeof(*updater));
 	owner_enter(rel->rd_rel->relowner, &updater->owner);
@@ -57,9 +58,11 @@ updater_begin(RowUpdater *updater, Relation rel, const TargetColumn *target, boo
 	rte->relid = RelationGetRelid(rel);
 	rte->relkind = rel->rd_rel->relkind;
 	rte->rellockmode = RowExclusiveLock;
-	compat_init_range_table(
-		estate, rte,
-		bms_make_singleton(updater->cipher.attnum - FirstLowInvalidHeapAttributeNumber));
+	changed = bms_make_singleton(updater->cipher.attnum - FirstLowInvalidHeapAttributeNumber);
+	if (updater->cipher.companion != InvalidAttrNumber)
+		changed = bms_add_member(changed, updater->cipher.companion -
+											  FirstLowInvalidHeapAttributeNumber);
+	compat_init_range_table(estate, rte, changed);
 	estate->es_snapshot = GetActiveSnapshot();
 	updater->result = makeNode(ResultRelInfo);
 	InitResultRelInfo(updater->result, rel, 1, NULL, 0);
@@ -157,8 +160,21 @@ update_tuple(RowUpdater *updater, TM_FailureData *failure, LockTupleMode *lockmo
 	return status;
 }
 
+/* cipher_reencrypt as a CipherFunction. */
+static ValueOutcome
+reencrypt(ColumnCipher *cipher, TupleTableSlot *slot, ColumnChange *change)
+{
+	return cipher_reencrypt(cipher, slot, false, change);
+}
+
 ValueOutcome
 updater_reencrypt_row(RowUpdater *updater)
+{
+	return updater_update_row(updater, reencrypt);
+}
+
+ValueOutcome
+updater_update_row(RowUpdater *updater, CipherFunction function)
 {
 	for (;;)
 	{
@@ -171,7 +187,7 @@ updater_reencrypt_row(RowUpdater *updater)
 		List	   *rechecks;
 
 		updater->tid = updater->row->tts_tid;
-		outcome = cipher_reencrypt(&updater->cipher, updater->row, false, &change);
+		outcome = function(&updater->cipher, updater->row, &change);
 		if (outcome != VALUE_CHANGED)
 			return outcome;
 

@@ -195,7 +195,7 @@ begin_batch(WalkShared *shared, Oid relid, const TargetColumn *target)
 	if (rel == NULL)
 		return NULL;
 	column_check_owner(shared->relid);
-	(void) column_check_relation(rel, target->name);
+	(void) column_check_relation(rel, target);
 	CheckTableNotInUse(rel, "rotate");
 	if (method->check)
 		method->check(rel, target);

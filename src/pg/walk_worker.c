@@ -134,6 +134,7 @@ work(WalkShared *shared)
 
 	if (shared->aad_offset != 0)
 		target.aad = start + shared->aad_offset;
+	column_resolve(&target);
 	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();
