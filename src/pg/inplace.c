@@ -777,7 +777,7 @@ in_place_inspect(Relation rel, const TargetColumn *target, const WalkOptions *op
 static void
 in_place_check(Relation rel, const TargetColumn *target)
 {
-	inplace_check(rel, column_check_relation(rel, target->name));
+	inplace_check(rel, column_check_relation(rel, target));
 }
 
 const WalkMethod walk_in_place = {
