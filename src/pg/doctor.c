@@ -47,34 +47,34 @@ static const char *const severity_names[] = {"error", "warning", "notice"};
 
 typedef struct Finding
 {
-	Severity	severity;
-	char	   *subject;
-	char	   *finding;
-	char	   *hint;
+	Severity severity;
+	char *subject;
+	char *finding;
+	char *hint;
 } Finding;
 
 /* A column that was looked at as a registered one, or reported as unregistered. */
 typedef struct SeenColumn
 {
-	Oid			relid;
-	AttrNumber	attnum;
+	Oid relid;
+	AttrNumber attnum;
 } SeenColumn;
 
 /* What one run knows. */
 typedef struct Doctor
 {
-	dbcrypt_ring *ring;			/* NULL when its sources cannot be read */
-	List	   *registered;		/* of TargetColumn */
-	List	   *known;			/* key ids in dbcrypt_keys */
-	List	   *revoked;		/* those that are revoked */
-	List	   *seen;			/* of SeenColumn */
-	List	   *findings;
+	dbcrypt_ring *ring; /* NULL when its sources cannot be read */
+	List *registered;	/* of TargetColumn */
+	List *known;		/* key ids in dbcrypt_keys */
+	List *revoked;		/* those that are revoked */
+	List *seen;			/* of SeenColumn */
+	List *findings;
 } Doctor;
 
 static void
 add_finding(Doctor *doctor, Severity severity, char *subject, char *finding, char *hint)
 {
-	Finding    *added = palloc(sizeof(Finding));
+	Finding *added = palloc(sizeof(Finding));
 
 	*added = (Finding){severity, subject, finding, hint};
 	doctor->findings = lappend(doctor->findings, added);
@@ -88,7 +88,7 @@ static uint64
 begin_query(const char *statement)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	uint64		count;
+	uint64 count;
 
 	SPI_connect();
 	count = catalog_execute(statement, 0, NULL, NULL, NULL, SPI_OK_SELECT);
@@ -100,7 +100,7 @@ begin_query(const char *statement)
 static char *
 field(uint64 row, int column)
 {
-	char	   *value = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
+	char *value = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
 
 	return value ? value : pstrdup("");
 }
@@ -108,7 +108,7 @@ field(uint64 row, int column)
 static bool
 holds(const List *ids, const char *key_id)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, ids)
 		if (strcmp(lfirst(cell), key_id) == 0)
@@ -120,13 +120,12 @@ holds(const List *ids, const char *key_id)
 static char *
 column_subject(Oid relid, const char *column)
 {
-	char	   *schema = get_namespace_name(get_rel_namespace(relid));
-	char	   *table = get_rel_name(relid);
+	char *schema = get_namespace_name(get_rel_namespace(relid));
+	char *table = get_rel_name(relid);
 
-	return schema && table ?
-		psprintf("column %s.%s", quote_qualified_identifier(schema, table),
-				 quote_identifier(column)) :
-		NULL;
+	return schema && table ? psprintf("column %s.%s", quote_qualified_identifier(schema, table),
+									  quote_identifier(column))
+						   : NULL;
 }
 
 static char *
@@ -142,11 +141,11 @@ key_subject(const char *key_id)
  * query is cancelled all the same.
  */
 static ErrorData *
-attempt(void (*action) (void *), void *argument)
+attempt(void (*action)(void *), void *argument)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	ErrorData *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	PG_TRY();
@@ -173,8 +172,8 @@ attempt(void (*action) (void *), void *argument)
 static char *
 error_line(const ErrorData *error)
 {
-	return error->detail ? psprintf("%s: %s", error->message, error->detail) :
-		pstrdup(error->message);
+	return error->detail ? psprintf("%s: %s", error->message, error->detail)
+						 : pstrdup(error->message);
 }
 
 static void
@@ -187,18 +186,19 @@ load_ring(void *argument)
 static void
 read_keys(Doctor *doctor)
 {
-	ErrorData  *error = attempt(load_ring, &doctor->ring);
-	uint64		count;
+	ErrorData *error = attempt(load_ring, &doctor->ring);
+	uint64 count;
 
 	if (error)
 		add_finding(doctor, SEVERITY_ERROR, pstrdup("key ring"), error_line(error),
-					error->hint ? error->hint : pstrdup("No value can be opened until it is mended."));
+					error->hint ? error->hint
+								: pstrdup("No value can be opened until it is mended."));
 
 	count = begin_query(psprintf("SELECT key_id, revoked_at IS NOT NULL FROM %s",
 								 catalog_relation_name("dbcrypt_keys")));
 	for (uint64 i = 0; i < count; i++)
 	{
-		char	   *key_id = field(i, 1);
+		char *key_id = field(i, 1);
 
 		doctor->known = lappend(doctor->known, key_id);
 		if (strcmp(field(i, 2), "t") == 0)
@@ -224,7 +224,7 @@ check_keys(Doctor *doctor)
 	for (size_t i = 0; i < dbcrypt_ring_count(ring); i++)
 	{
 		const char *key_id = dbcrypt_ring_key_id(ring, i);
-		unsigned	state = dbcrypt_ring_state(ring, i);
+		unsigned state = dbcrypt_ring_state(ring, i);
 
 		if (state & DBCRYPT_STATE_BAD_CANARY)
 			add_finding(doctor, SEVERITY_ERROR, key_subject(key_id),
@@ -260,7 +260,7 @@ key_state(const Doctor *doctor, const char *key_id)
 	if (holds(doctor->revoked, key_id))
 		return CIPHER_REVOKED;
 	if (doctor->ring == NULL)
-		return CIPHER_PRIMARY;	/* unknown, and reported already */
+		return CIPHER_PRIMARY; /* unknown, and reported already */
 	for (size_t i = 0; i < dbcrypt_ring_count(doctor->ring); i++)
 		if (strcmp(dbcrypt_ring_key_id(doctor->ring, i), key_id) == 0)
 			return i == 0 ? CIPHER_PRIMARY : CIPHER_OLD;
@@ -272,15 +272,15 @@ static bool
 is_readable(Relation rel)
 {
 	return rel->rd_rel->relkind == RELKIND_RELATION &&
-		rel->rd_rel->relpersistence != RELPERSISTENCE_TEMP &&
-		(RelationIsPermanent(rel) || !RecoveryInProgress());
+		   rel->rd_rel->relpersistence != RELPERSISTENCE_TEMP &&
+		   (RelationIsPermanent(rel) || !RecoveryInProgress());
 }
 
 /* Opens a relation unless it is gone or locked against reading. */
 static Relation
 open_if_free(Oid relid, bool *locked)
 {
-	Relation	rel;
+	Relation rel;
 
 	*locked = !ConditionalLockRelationOid(relid, AccessShareLock);
 	if (*locked)
@@ -296,16 +296,16 @@ static void
 count_values(const Doctor *doctor, Relation rel, AttrNumber attnum, List **tallies)
 {
 	dbcrypt_form form = column_form(rel, attnum);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
-		char		key_id[DBCRYPT_KEY_ID_LEN + 1] = "";
+		char key_id[DBCRYPT_KEY_ID_LEN + 1] = "";
 		CipherState state;
-		bool		isnull;
-		Datum		value = slot_getattr(slot, attnum, &isnull);
+		bool isnull;
+		Datum value = slot_getattr(slot, attnum, &isnull);
 
 		CHECK_FOR_INTERRUPTS();
 		if (isnull)
@@ -371,15 +371,15 @@ count_adopted_values(Doctor *doctor, char *subject, Relation rel, const TargetCo
 static void
 report_tally(Doctor *doctor, char *subject, const Tally *tally)
 {
-	char	   *first = tally->nexamples > 0 ? tally->examples[0] : "";
+	char *first = tally->nexamples > 0 ? tally->examples[0] : "";
 
 	switch (tally->state)
 	{
 		case CIPHER_OLD:
-			add_finding(doctor, SEVERITY_NOTICE, subject,
-						psprintf("values under old key %s: " INT64_FORMAT, tally->key_id,
-								 tally->values),
-						pstrdup("Rotate the column when it suits: dbcrypt_rotate()."));
+			add_finding(
+				doctor, SEVERITY_NOTICE, subject,
+				psprintf("values under old key %s: " INT64_FORMAT, tally->key_id, tally->values),
+				pstrdup("Rotate the column when it suits: dbcrypt_rotate()."));
 			break;
 		case CIPHER_REVOKED:
 			add_finding(doctor, SEVERITY_ERROR, subject,
@@ -389,12 +389,11 @@ report_tally(Doctor *doctor, char *subject, const Tally *tally)
 								"key is revoked again."));
 			break;
 		case CIPHER_NOT_LOADED:
-			add_finding(doctor, SEVERITY_ERROR, subject,
-						psprintf("values under key %s, which is not loaded: " INT64_FORMAT
-								 ", first in %s",
-								 tally->key_id[0] ? tally->key_id : "of many ids", tally->values,
-								 first),
-						pstrdup("Add the key to dbcrypt.key_file, below the primary key."));
+			add_finding(
+				doctor, SEVERITY_ERROR, subject,
+				psprintf("values under key %s, which is not loaded: " INT64_FORMAT ", first in %s",
+						 tally->key_id[0] ? tally->key_id : "of many ids", tally->values, first),
+				pstrdup("Add the key to dbcrypt.key_file, below the primary key."));
 			break;
 		case CIPHER_PLAINTEXT:
 			add_finding(doctor, SEVERITY_WARNING, subject,
@@ -417,8 +416,8 @@ report_tally(Doctor *doctor, char *subject, const Tally *tally)
 /* An AAD expression to parse. */
 typedef struct AadToParse
 {
-	Relation	rel;
-	AttrNumber	attnum;
+	Relation rel;
+	AttrNumber attnum;
 	const char *aad;
 } AadToParse;
 
@@ -439,7 +438,7 @@ check_member(Doctor *doctor, const TargetColumn *target, char *subject, Relation
 			 List **tallies)
 {
 	SeenColumn *seen;
-	AttrNumber	attnum = get_attnum(RelationGetRelid(rel), target->name);
+	AttrNumber attnum = get_attnum(RelationGetRelid(rel), target->name);
 
 	if (attnum <= 0)
 		return;
@@ -448,8 +447,8 @@ check_member(Doctor *doctor, const TargetColumn *target, char *subject, Relation
 	doctor->seen = lappend(doctor->seen, seen);
 	if (RelationGetRelid(rel) == target->relid)
 	{
-		AadToParse	wanted = {rel, attnum, target->aad};
-		ErrorData  *error = attempt(parse_aad, &wanted);
+		AadToParse wanted = {rel, attnum, target->aad};
+		ErrorData *error = attempt(parse_aad, &wanted);
 
 		if (error)
 			add_finding(doctor, SEVERITY_ERROR, subject,
@@ -468,16 +467,16 @@ check_member(Doctor *doctor, const TargetColumn *target, char *subject, Relation
 static void
 check_registered_column(Doctor *doctor, const TargetColumn *target)
 {
-	char	   *subject = column_subject(target->relid, target->name);
-	List	   *tallies = NIL;
-	ListCell   *cell;
+	char *subject = column_subject(target->relid, target->name);
+	List *tallies = NIL;
+	ListCell *cell;
 
 	if (subject == NULL)
 		return;
 	foreach(cell, find_all_inheritors(target->relid, NoLock, NULL))
 	{
-		bool		locked;
-		Relation	rel = open_if_free(lfirst_oid(cell), &locked);
+		bool locked;
+		Relation rel = open_if_free(lfirst_oid(cell), &locked);
 
 		if (rel)
 		{
@@ -490,7 +489,9 @@ check_registered_column(Doctor *doctor, const TargetColumn *target)
 	}
 	tally_sort(tallies);
 	foreach(cell, tallies)
+	{
 		report_tally(doctor, subject, lfirst(cell));
+	}
 }
 
 /* ---- columns that nobody registered ---- */
@@ -498,7 +499,7 @@ check_registered_column(Doctor *doctor, const TargetColumn *target)
 static bool
 is_seen(const Doctor *doctor, Oid relid, AttrNumber attnum)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, doctor->seen)
 	{
@@ -515,7 +516,7 @@ static void
 report_unregistered(Doctor *doctor, Relation rel, AttrNumber attnum)
 {
 	const char *name = NameStr(TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attname);
-	Oid			relid = RelationGetRelid(rel);
+	Oid relid = RelationGetRelid(rel);
 	SeenColumn *seen = palloc(sizeof(SeenColumn));
 
 	if (rel->rd_rel->relispartition)
@@ -537,20 +538,20 @@ report_unregistered(Doctor *doctor, Relation rel, AttrNumber attnum)
 static void
 sample_relation(Doctor *doctor, Relation rel)
 {
-	TupleDesc	desc = RelationGetDescr(rel);
+	TupleDesc desc = RelationGetDescr(rel);
 	dbcrypt_form *forms = palloc(desc->natts * sizeof(dbcrypt_form));
-	int		   *left = palloc0(desc->natts * sizeof(int));
-	int			columns = 0;
+	int *left = palloc0(desc->natts * sizeof(int));
+	int columns = 0;
 	ItemPointerData first;
 	ItemPointerData last;
-	Snapshot	snapshot;
+	Snapshot snapshot;
 	TableScanDesc scan;
 	TupleTableSlot *slot;
 
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(desc, i);
-		Oid			type = attribute->attisdropped ? InvalidOid : getBaseType(attribute->atttypid);
+		Oid type = attribute->attisdropped ? InvalidOid : getBaseType(attribute->atttypid);
 
 		if ((type != TEXTOID && type != VARCHAROID && type != BYTEAOID) ||
 			is_seen(doctor, RelationGetRelid(rel), i + 1))
@@ -572,9 +573,9 @@ sample_relation(Doctor *doctor, Relation rel)
 		CHECK_FOR_INTERRUPTS();
 		for (int i = 0; i < desc->natts; i++)
 		{
-			char		key_id[DBCRYPT_KEY_ID_LEN + 1];
-			bool		isnull;
-			Datum		value;
+			char key_id[DBCRYPT_KEY_ID_LEN + 1];
+			bool isnull;
+			Datum value;
 
 			if (left[i] == 0)
 				continue;
@@ -599,19 +600,18 @@ sample_relation(Doctor *doctor, Relation rel)
 static List *
 user_tables(void)
 {
-	Relation	catalog = table_open(RelationRelationId, AccessShareLock);
+	Relation catalog = table_open(RelationRelationId, AccessShareLock);
 	TableScanDesc scan = table_beginscan_catalog(catalog, 0, NULL);
-	Oid			keys = catalog_relation("dbcrypt_keys");
-	List	   *tables = NIL;
-	HeapTuple	tuple;
+	Oid keys = catalog_relation("dbcrypt_keys");
+	List *tables = NIL;
+	HeapTuple tuple;
 
 	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
 	{
 		Form_pg_class table = (Form_pg_class) GETSTRUCT(tuple);
 
 		if (table->relkind == RELKIND_RELATION && table->oid >= FirstNormalObjectId &&
-			table->relpersistence != RELPERSISTENCE_TEMP &&
-			table->oid != keys)
+			table->relpersistence != RELPERSISTENCE_TEMP && table->oid != keys)
 			tables = lappend_oid(tables, table->oid);
 	}
 	table_endscan(scan);
@@ -623,12 +623,12 @@ user_tables(void)
 static void
 check_unregistered_columns(Doctor *doctor)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, user_tables())
 	{
-		bool		locked;
-		Relation	rel = open_if_free(lfirst_oid(cell), &locked);
+		bool locked;
+		Relation rel = open_if_free(lfirst_oid(cell), &locked);
 
 		if (rel == NULL)
 			continue;
@@ -647,18 +647,18 @@ check_unregistered_columns(Doctor *doctor)
 static void
 check_settings(Doctor *doctor)
 {
-	uint64		count;
+	uint64 count;
 
 	count = begin_query(
 		"SELECT DISTINCT sourcefile, sourceline FROM pg_catalog.pg_file_settings "
 		"WHERE pg_catalog.lower(name) = 'dbcrypt.keys' AND setting <> '' ORDER BY 1, 2");
 	for (uint64 i = 0; i < count; i++)
 		if (dbcrypt_preloaded)
-			add_finding(doctor, SEVERITY_WARNING, pstrdup("configuration"),
-						psprintf("a literal key is in file \"%s\", line %s",
-								 field(i, 1), field(i, 2)),
-						pstrdup("Move it to a file of its own and set dbcrypt.key_file: "
-								"configuration files are copied into backups."));
+			add_finding(
+				doctor, SEVERITY_WARNING, pstrdup("configuration"),
+				psprintf("a literal key is in file \"%s\", line %s", field(i, 1), field(i, 2)),
+				pstrdup("Move it to a file of its own and set dbcrypt.key_file: "
+						"configuration files are copied into backups."));
 		else
 			add_finding(doctor, SEVERITY_ERROR, pstrdup("configuration"),
 						psprintf("a literal key is in file \"%s\", line %s, and dbcrypt is not "
@@ -695,8 +695,8 @@ Datum
 dbcrypt_check(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Doctor		doctor = {0};
-	ListCell   *cell;
+	Doctor doctor = {0};
+	ListCell *cell;
 
 	InitMaterializedSRF(fcinfo, 0);
 	doctor.registered = columns_registered();
@@ -710,9 +710,9 @@ dbcrypt_check(PG_FUNCTION_ARGS)
 	for (int severity = 0; severity < NSEVERITIES; severity++)
 		foreach(cell, doctor.findings)
 		{
-			Finding    *finding = lfirst(cell);
-			Datum		values[4];
-			bool		nulls[4] = {false};
+			Finding *finding = lfirst(cell);
+			Datum values[4];
+			bool nulls[4] = {false};
 
 			if (finding->severity != severity)
 				continue;

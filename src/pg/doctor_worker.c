@@ -44,23 +44,23 @@ PGDLLEXPORT void dbcrypt_doctor_worker_main(Datum argument);
 
 typedef struct Database
 {
-	Oid			oid;
-	char	   *name;
+	Oid oid;
+	char *name;
 } Database;
 
 /* How the check of a database ended. */
 typedef enum CheckEnd
 {
 	CHECK_DONE,
-	CHECK_NO_WORKER,			/* max_worker_processes is used up */
-	CHECK_CUT_SHORT				/* someone drops or copies the database */
+	CHECK_NO_WORKER, /* max_worker_processes is used up */
+	CHECK_CUT_SHORT	 /* someone drops or copies the database */
 } CheckEnd;
 
 /* Sleeps until a signal, or at most so long if that is not 0. */
 static void
 sleep_ms(long milliseconds)
 {
-	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (milliseconds > 0 ? WL_TIMEOUT : 0);
+	int events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (milliseconds > 0 ? WL_TIMEOUT : 0);
 
 	(void) WaitLatch(MyLatch, events, milliseconds, PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
@@ -71,10 +71,10 @@ sleep_ms(long milliseconds)
 static List *
 connectable_databases(MemoryContext context)
 {
-	List	   *databases = NIL;
-	Relation	rel;
+	List *databases = NIL;
+	Relation rel;
 	TableScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	StartTransactionCommand();
 	(void) GetTransactionSnapshot();
@@ -84,9 +84,9 @@ connectable_databases(MemoryContext context)
 	{
 		Form_pg_database row = (Form_pg_database) GETSTRUCT(tuple);
 		MemoryContext caller;
-		Database   *database;
+		Database *database;
 
-		if (!row->datallowconn || row->datconnlimit < -1)	/* -2: half dropped */
+		if (!row->datallowconn || row->datconnlimit < -1) /* -2: half dropped */
 			continue;
 		caller = MemoryContextSwitchTo(context);
 		database = palloc(sizeof(Database));
@@ -105,8 +105,8 @@ connectable_databases(MemoryContext context)
 static bool
 database_is_wanted(Oid database)
 {
-	LOCKTAG		tag;
-	bool		wanted;
+	LOCKTAG tag;
+	bool wanted;
 
 	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, database, 0);
 	StartTransactionCommand();
@@ -122,8 +122,8 @@ check_database(const Database *database)
 	BackgroundWorker worker = {0};
 	BackgroundWorkerHandle *handle;
 	BgwHandleStatus status;
-	pid_t		pid;
-	bool		cut_short = false;
+	pid_t pid;
+	bool cut_short = false;
 
 	if (database_is_wanted(database->oid))
 		return CHECK_CUT_SHORT;
@@ -171,18 +171,18 @@ is_signalled(void)
 static void
 check_databases(MemoryContext context)
 {
-	List	   *pending = NIL;	/* OIDs, from the second round on */
-	bool		complained = false;
+	List *pending = NIL; /* OIDs, from the second round on */
+	bool complained = false;
 
 	do
 	{
-		List	   *again = NIL;
-		ListCell   *cell;
+		List *again = NIL;
+		ListCell *cell;
 
 		foreach(cell, connectable_databases(context))
 		{
-			Database   *database = lfirst(cell);
-			CheckEnd	end;
+			Database *database = lfirst(cell);
+			CheckEnd end;
 
 			if (pending != NIL && !list_member_oid(pending, database->oid))
 				continue;
@@ -243,8 +243,8 @@ dbcrypt_doctor_launcher_main(Datum argument)
 static void
 log_findings(void)
 {
-	char	   *database = get_database_name(MyDatabaseId);
-	char	   *query = psprintf("SELECT * FROM %s()", catalog_relation_name("dbcrypt_check"));
+	char *database = get_database_name(MyDatabaseId);
+	char *query = psprintf("SELECT * FROM %s()", catalog_relation_name("dbcrypt_check"));
 
 	pgstat_report_activity(STATE_RUNNING, query);
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -253,8 +253,8 @@ log_findings(void)
 		elog(ERROR, "dbcrypt_check() failed");
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		HeapTuple	row = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
+		HeapTuple row = SPI_tuptable->vals[i];
+		TupleDesc desc = SPI_tuptable->tupdesc;
 
 		ereport(strcmp(SPI_getvalue(row, desc, 1), "notice") == 0 ? LOG : WARNING,
 				(errmsg("dbcrypt: database \"%s\", %s: %s", database, SPI_getvalue(row, desc, 2),

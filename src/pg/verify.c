@@ -27,22 +27,19 @@ PG_FUNCTION_INFO_V1(dbcrypt_verify_all);
 #define NRESULTS 4
 
 static const char *const state_names[] = {
-	[CIPHER_PRIMARY] = "primary",
-	[CIPHER_OLD] = "old",
-	[CIPHER_REVOKED] = "revoked",
-	[CIPHER_NOT_LOADED] = "not loaded",
-	[CIPHER_PLAINTEXT] = "not encrypted",
-	[CIPHER_FAILED] = "failed",
+	[CIPHER_PRIMARY] = "primary",		  [CIPHER_OLD] = "old",
+	[CIPHER_REVOKED] = "revoked",		  [CIPHER_NOT_LOADED] = "not loaded",
+	[CIPHER_PLAINTEXT] = "not encrypted", [CIPHER_FAILED] = "failed",
 };
 
 static Tally *
 find_tally(List *tallies, CipherState state, const char *key_id)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, tallies)
 	{
-		Tally	   *tally = lfirst(cell);
+		Tally *tally = lfirst(cell);
 
 		if (tally->state == state && strcmp(tally->key_id, key_id) == 0)
 			return tally;
@@ -53,7 +50,7 @@ find_tally(List *tallies, CipherState state, const char *key_id)
 void
 tally_value(List **tallies, CipherState state, const char *key_id, Relation rel, ItemPointer tid)
 {
-	Tally	   *tally = find_tally(*tallies, state, key_id);
+	Tally *tally = find_tally(*tallies, state, key_id);
 
 	if (tally == NULL && list_length(*tallies) >= MAX_TALLIES)
 		tally = find_tally(*tallies, state, key_id = "");
@@ -95,14 +92,14 @@ tally_sort(List *tallies)
 static void
 verify_relation(Relation rel, const TargetColumn *target, List **tallies)
 {
-	RowUpdater	updater;
+	RowUpdater updater;
 	TableScanDesc scan;
 
 	updater_begin(&updater, rel, target, true);
 	scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, updater.row))
 	{
-		char		key_id[DBCRYPT_KEY_ID_LEN + 1];
+		char key_id[DBCRYPT_KEY_ID_LEN + 1];
 		CipherState state;
 
 		CHECK_FOR_INTERRUPTS();
@@ -120,15 +117,15 @@ verify_relation(Relation rel, const TargetColumn *target, List **tallies)
 static List *
 verify_column(TargetColumn *target)
 {
-	List	   *members = target_open(target, AccessShareLock, NULL);
-	List	   *tallies = NIL;
-	ListCell   *cell;
+	List *members = target_open(target, AccessShareLock, NULL);
+	List *tallies = NIL;
+	ListCell *cell;
 
 	/* Whoever rewrote the table before the lock was had is in no older snapshot. */
 	PushActiveSnapshot(GetLatestSnapshot());
 	foreach(cell, members)
 	{
-		Relation	rel = lfirst(cell);
+		Relation rel = lfirst(cell);
 
 		if (RecoveryInProgress() && !RelationIsPermanent(rel))
 			ereport(NOTICE, (errmsg("table \"%s\" is unlogged and has no rows on a standby",
@@ -146,12 +143,12 @@ verify_column(TargetColumn *target)
 static void
 put_tallies(ReturnSetInfo *result, List *tallies, Datum *values, bool *nulls, int nleading)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, tallies)
 	{
-		Tally	   *tally = lfirst(cell);
-		Datum		examples[lengthof(tally->examples)];
+		Tally *tally = lfirst(cell);
+		Datum examples[lengthof(tally->examples)];
 
 		for (int i = 0; i < tally->nexamples; i++)
 			examples[i] = CStringGetTextDatum(tally->examples[i]);
@@ -172,8 +169,8 @@ dbcrypt_verify(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	TargetColumn target = {0};
-	Datum		values[NRESULTS];
-	bool		nulls[NRESULTS] = {false};
+	Datum values[NRESULTS];
+	bool nulls[NRESULTS] = {false};
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -190,14 +187,14 @@ Datum
 dbcrypt_verify_all(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	ListCell   *cell;
+	ListCell *cell;
 
 	InitMaterializedSRF(fcinfo, 0);
 	foreach(cell, columns_registered())
 	{
 		TargetColumn *target = lfirst(cell);
-		Datum		values[2 + NRESULTS];
-		bool		nulls[2 + NRESULTS] = {false};
+		Datum values[2 + NRESULTS];
+		bool nulls[2 + NRESULTS] = {false};
 
 		values[0] = ObjectIdGetDatum(target->relid);
 		values[1] = DirectFunctionCall1(namein, CStringGetDatum(target->name));
