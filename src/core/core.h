@@ -87,7 +87,8 @@ void dbcrypt_ring_free(dbcrypt_ring *ring) DBCRYPT_NOEXCEPT;
 /*
  * Adds the keys of a comma-separated list: 64 hex digits, the base64 of 32 bytes,
  * or text: followed by a GitLab db_key_base, of which the characters that fit in
- * 32 bytes count, padded with '0'. A list that is empty or white space adds none.
+ * 32 bytes count, padded with '0'; in a list it holds no white space, quote or
+ * backslash. A list that is empty or white space adds none.
  * Duplicates of keys held already are dropped, here and below.
  */
 dbcrypt_status dbcrypt_ring_add_list(dbcrypt_ring *ring, const char *list, size_t size,
@@ -132,7 +133,7 @@ dbcrypt_status dbcrypt_generate_key(char out[45]) DBCRYPT_NOEXCEPT;
  * Overwrites with '*', keeping every length, the keys of a ring wherever they
  * stand in text. Without a ring, whatever could be a key or a piece of one: runs
  * of 20 or more characters of hex or base64, unless lower case letters alone, or
- * what follows text: up to white space, a comma or a quote. Returns how many
+ * text: and what follows up to white space, a comma or a quote. Returns how many
  * were overwritten.
  */
 size_t dbcrypt_mask_keys(char *text, size_t size, const dbcrypt_ring *only) DBCRYPT_NOEXCEPT;
@@ -243,7 +244,7 @@ typedef struct dbcrypt_context
 	size_t attribute_size;
 } dbcrypt_context;
 
-/* A NULL pointer is SQL NULL; an empty value has another. */
+/* A NULL pointer is SQL NULL, whatever its size; an empty value has another. */
 typedef struct dbcrypt_cell
 {
 	const uint8_t *value;

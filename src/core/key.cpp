@@ -94,6 +94,12 @@ spell_hex(Bytes bytes, char *out)
 
 } // namespace
 
+bool
+ends_text_key(char c)
+{
+	return std::string_view(" \t\r\n\f\v,'\"\\").find(c) != std::string_view::npos || c == '\0';
+}
+
 std::optional<Secret>
 parse_key(std::string_view text)
 {

@@ -24,6 +24,9 @@ using KeyId = std::array<uint8_t, DBCRYPT_KEY_ID_LEN / 2>;
 /* Before a GitLab db_key_base, which is text and not the spelling of a key. */
 constexpr std::string_view text_key_prefix = "text:";
 
+/* Whether c ends a text: key where it stands among other text, as in a list or statement. */
+bool ends_text_key(char c);
+
 /* The key that 64 hex digits, the base64 of 32 bytes or text:... spell, else nothing. */
 std::optional<Secret> parse_key(std::string_view text);
 

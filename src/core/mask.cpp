@@ -120,14 +120,7 @@ mask_hex(std::span<char> run, const Ring &ring)
 	return masked;
 }
 
-/* Whether c ends the key that began with text:. */
-bool
-ends_text_key(char c)
-{
-	return std::string_view(" \t\r\n\f\v,'\"\\").find(c) != std::string_view::npos || c == '\0';
-}
-
-/* Masks what follows each text: that stands at the start of a word. */
+/* Masks each text: key that stands at the start of a word. */
 size_t
 mask_text_keys(std::span<char> text, const Ring *only)
 {
@@ -143,7 +136,7 @@ mask_text_keys(std::span<char> text, const Ring *only)
 		while (end < text.size() && !ends_text_key(text[end]))
 			end++;
 		if (end > start && (only == nullptr || is_key(text.subspan(at, end - at), *only)))
-			masked += mask(text.subspan(start, end - start));
+			masked += mask(text.subspan(at, end - at));
 	}
 	return masked;
 }

@@ -48,7 +48,7 @@ public:
 protected:
 	bool names(const RingKey &key, const dbcrypt_cell &cell) const override
 	{
-		return cell.companion_size == RingKey::coder_id_size &&
+		return cell.companion != nullptr && cell.companion_size == RingKey::coder_id_size &&
 			   std::memcmp(cell.companion, key.coder_id(), RingKey::coder_id_size) == 0;
 	}
 

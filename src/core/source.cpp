@@ -247,7 +247,11 @@ keys_of_list(std::string_view list, dbcrypt_source_error *error)
 	{
 		error->line++;
 		const size_t comma = list.find(',');
-		keys.push_back(key_or_throw(trim(list.substr(0, comma))));
+		const auto entry = trim(list.substr(0, comma));
+		/* Masking a statement would not see all of such a key. */
+		if (is_text_key(entry) && std::any_of(entry.begin(), entry.end(), ends_text_key))
+			throw Failure{DBCRYPT_BAD_KEY};
+		keys.push_back(key_or_throw(entry));
 		if (comma == list.npos)
 			return keys;
 		list.remove_prefix(comma + 1);

@@ -16,13 +16,15 @@
 namespace
 {
 
-void require(bool condition)
+void
+require(bool condition)
 {
 	if (!condition)
 		std::abort();
 }
 
-dbcrypt_ring *test_ring()
+dbcrypt_ring *
+test_ring()
 {
 	static dbcrypt_ring *const ring = []
 	{
@@ -36,7 +38,8 @@ dbcrypt_ring *test_ring()
 }
 
 /* A header of the second key, from a value that was sealed under it. */
-void mend_header(dbcrypt_form form, std::vector<uint8_t> &value)
+void
+mend_header(dbcrypt_form form, std::vector<uint8_t> &value)
 {
 	char canary[DBCRYPT_CANARY_SIZE + 1];
 	require(dbcrypt_make_canary(test_ring(), 1, canary) == DBCRYPT_OK);
@@ -54,7 +57,8 @@ void mend_header(dbcrypt_form form, std::vector<uint8_t> &value)
 }
 
 /* What opens must have been sealed by us: fuzzing cannot forge a tag. */
-void open_anything(dbcrypt_form form, const std::vector<uint8_t> &value)
+void
+open_anything(dbcrypt_form form, const std::vector<uint8_t> &value)
 {
 	dbcrypt_ring *const ring = test_ring();
 	char id[DBCRYPT_KEY_ID_LEN + 1];
@@ -72,7 +76,8 @@ void open_anything(dbcrypt_form form, const std::vector<uint8_t> &value)
 }
 
 /* Any plaintext goes there and back. */
-void round_trip(dbcrypt_form form, const std::vector<uint8_t> &plaintext)
+void
+round_trip(dbcrypt_form form, const std::vector<uint8_t> &plaintext)
 {
 	dbcrypt_ring *const ring = test_ring();
 	std::vector<uint8_t> value(dbcrypt_envelope_size(form, plaintext.size()));
@@ -88,7 +93,8 @@ void round_trip(dbcrypt_form form, const std::vector<uint8_t> &plaintext)
 
 } // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+extern "C" int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size == 0)
 		return 0;

@@ -41,6 +41,22 @@ TEST(Key, RefusesAnythingElse)
 		EXPECT_TRUE(bytes_of_key(bad).empty()) << bad;
 }
 
+/* GitLab's rule for db_key_base. */
+TEST(Key, TextIsCutAtAWholeCharacterAndFilledUp)
+{
+	EXPECT_EQ(bytes_of_key("text:aaaaaaaaaa"), octets("aaaaaaaaaa" + std::string(22, '0')));
+	EXPECT_EQ(bytes_of_key("text:" + hex_key(0x61)), octets(hex_key(0x61).substr(0, 32)));
+	EXPECT_EQ(bytes_of_key("text:" + std::string(32, 'x')), Octets(32, 'x'));
+	/* Characters of two and of four bytes that do not fit. */
+	EXPECT_EQ(bytes_of_key("text:" + std::string(31, 'x') + "\xC3\xA9z"),
+			  octets(std::string(31, 'x') + "0"));
+	EXPECT_EQ(bytes_of_key("text:" + std::string(29, 'x') + "\xF0\x9F\x94\x91z"),
+			  octets(std::string(29, 'x') + "000"));
+	EXPECT_EQ(bytes_of_key("text:" + std::string(28, 'x') + "\xF0\x9F\x94\x91z"),
+			  octets(std::string(28, 'x') + "\xF0\x9F\x94\x91"));
+	EXPECT_TRUE(bytes_of_key("text:").empty());
+}
+
 TEST(Key, IdIsTheStartOfSha256)
 {
 	char id[DBCRYPT_KEY_ID_LEN + 1];

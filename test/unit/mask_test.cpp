@@ -40,8 +40,7 @@ TEST(Mask, KeysMistypedOrCut)
 	for (const std::string &text :
 		 {hex_key(1) + "0", hex_key(1).substr(1), hex_key(1) + hex_key(2), base64_key.substr(1),
 		  "a" + base64_key, base64_key.substr(0, 43), base64_key + "=", std::string(44, 'A'),
-		  hex_key(1).substr(0, 20),
-		  std::string("YWFhYWFhYWF-YWFhYWFhYWFh_WFhYWFhYWFhYWFhYWE=")})
+		  hex_key(1).substr(0, 20), std::string("YWFhYWFhYWF-YWFhYWFhYWFh_WFhYWFhYWFhYWFhYWE=")})
 		EXPECT_EQ(masked("('dbcrypt.keys', '" + text + "...')"),
 				  "('dbcrypt.keys', '" + stars(text.size()) + "...')");
 }
@@ -67,4 +66,15 @@ TEST(Mask, WithARingOnlyItsKeysButAnywhere)
 	EXPECT_EQ(masked("abc" + hex_key(0x17) + "def", ring), "abc" + stars(64) + "def");
 	EXPECT_EQ(masked("n" + base64_key, ring), "n" + stars(44));
 	EXPECT_EQ(masked(hex_key(0x17) + hex_key(0x61), ring, 2), stars(128));
+}
+
+TEST(Mask, TextKeys)
+{
+	EXPECT_EQ(masked("SET dbcrypt.keys = 'text:abc,text:x'", nullptr, 2),
+			  "SET dbcrypt.keys = '********,******'");
+	for (const std::string text : {"context:abc", "text: abc", "'text:'", "text"})
+		EXPECT_EQ(masked(text, nullptr, 0), text);
+	TestRing other("text:short");
+	EXPECT_EQ(masked("a text:short b", other), "a ********** b");
+	EXPECT_EQ(masked("a text:shorter b", other, 0), "a text:shorter b");
 }

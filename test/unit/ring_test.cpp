@@ -65,6 +65,14 @@ TEST(Ring, ABadListNamesTheEntryAndAddsNothing)
 	EXPECT_EQ(error.line, 0);
 }
 
+TEST(Ring, TextKeysOfAListHoldNothingThatEndsThem)
+{
+	TestRing ring("text:abc, text:\xC3\xA9#%;=: ");
+	for (const char *bad : {"text:a b", "text:a'b", "text:a\"b", "text:a\\b", "text:", "text:a\tb"})
+		EXPECT_EQ(add_list(ring, bad), DBCRYPT_BAD_KEY) << bad;
+	EXPECT_EQ(dbcrypt_ring_count(ring), 2U);
+}
+
 TEST(Ring, StatesBelongToKeys)
 {
 	TestRing ring(hex_key(1) + "," + hex_key(2), 0);

@@ -86,6 +86,17 @@ TEST(Contents, ThirtyTwoRawBytes)
 	EXPECT_EQ(load_contents(std::string(31, '\x05')).status, DBCRYPT_BAD_KEY);
 }
 
+TEST(Contents, ATextKeyTakesItsLine)
+{
+	const auto loaded = load_contents("  text:abc # def, g\r\n" + hex_key(1) + " # comment\n");
+	EXPECT_EQ(loaded.ids, (Ids{load_contents("text:abc # def, g").ids.at(0), id_of(1)}));
+	EXPECT_NE(load_contents("text:abc # def, g").ids, load_contents("text:abc").ids);
+	/* Of exactly 32 bytes, yet not a raw key. */
+	EXPECT_EQ(load_contents("text:abcdefghijklmnopqrstuvwxyz\n").ids,
+			  Ids{TestRing("text:abcdefghijklmnopqrstuvwxyz").id(0)});
+	EXPECT_EQ(load_contents("text:\n").status, DBCRYPT_BAD_KEY);
+}
+
 TEST(Contents, ABadLineIsNumbered)
 {
 	const auto loaded = load_contents("# one\n" + hex_key(1) + "\nnonsense\n" + hex_key(2) + "\n");
