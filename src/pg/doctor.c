@@ -704,7 +704,9 @@ dbcrypt_check(PG_FUNCTION_ARGS)
 	check_keys(&doctor);
 	check_settings(&doctor);
 	foreach(cell, doctor.registered)
+	{
 		check_registered_column(&doctor, lfirst(cell));
+	}
 	check_unregistered_columns(&doctor);
 
 	for (int severity = 0; severity < NSEVERITIES; severity++)
