@@ -18,6 +18,7 @@ OBJS = $(SHIM_OBJS) $(CORE_OBJS)
 DEPS = $(OBJS:.o=.d)
 
 REGRESS = $(filter-out dbcrypt--%,$(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql))))
+REGRESS_OPTS = --no-locale --encoding=UTF8
 EXTRA_CLEAN = $(DEPS) build results regression.diffs regression.out
 
 # Hidden visibility keeps the core's functions inside; exports.map the rest.

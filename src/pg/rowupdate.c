@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/sysattr.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -138,6 +139,34 @@ lock_newest_version(RowUpdater *updater, ItemPointer tid, LockTupleMode lockmode
 	return status == TM_Ok;
 }
 
+/*
+ * Whether one of these deferrable indexes may read what has changed. The others
+ * conflict with a row of someone else's, who checks it when it commits.
+ */
+static bool
+concerns_change(Relation rel, const List *indexes, const ColumnChange *change)
+{
+	ListCell   *cell;
+	bool		concerns = false;
+
+	foreach(cell, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		for (int i = 0; i < index->rd_index->indnatts; i++)
+		{
+			AttrNumber	attnum = index->rd_index->indkey.values[i];
+
+			concerns |= attnum == 0 ||
+				TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attgenerated != '\0';
+			for (int j = 0; j < change->count; j++)
+				concerns |= attnum == change->attnums[j];
+		}
+		index_close(index, AccessShareLock);
+	}
+	return concerns;
+}
+
 /* Writes updater->updated over the row at updater->tid, marked with our origin. */
 static TM_Result
 update_tuple(RowUpdater *updater, TM_FailureData *failure, LockTupleMode *lockmode, bool *cold,
@@ -198,7 +227,7 @@ updater_update_row(RowUpdater *updater, CipherFunction function)
 		if (status == TM_Ok)
 		{
 			updater->cold_updates += cold;
-			if (rechecks != NIL)
+			if (concerns_change(updater->rel, rechecks, &change))
 				ereport(ERROR, (errcode(ERRCODE_UNIQUE_VIOLATION),
 								errmsg("row conflicts with a deferred constraint"),
 								errhint("Run SET CONSTRAINTS ALL IMMEDIATE first.")));
