@@ -32,6 +32,7 @@ check_keys(char **newval, void **extra, GucSource source)
 	if (*newval == NULL || **newval == '\0')
 		return true;
 
+	dbcrypt_forbid_core_dump();
 	mask_activity();
 	switch (source)
 	{
