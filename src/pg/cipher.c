@@ -261,10 +261,28 @@ seal_cell(ColumnCipher *cipher, const dbcrypt_scheme *scheme, const dbcrypt_cont
 	return status;
 }
 
+/* The bytes to encrypt of a value that is not: text is UTF-8 inside an envelope. */
+static Bytes
+plaintext_of_cell(ColumnCipher *cipher, const dbcrypt_cell *cell)
+{
+	Bytes		plaintext = {cell->value, cell->value_size};
+
+	if (cipher->form == DBCRYPT_TEXT && GetDatabaseEncoding() != PG_UTF8)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(cipher->econtext->ecxt_per_tuple_memory);
+
+		plaintext = text_to_utf8((struct varlena *) cstring_to_text_with_len(
+			(const char *) cell->value, (int) cell->value_size));
+		MemoryContextSwitchTo(caller);
+	}
+	return plaintext;
+}
+
 /* Encrypts what is not encrypted; what is must open, and stays. */
 static dbcrypt_status
 encrypt_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, NewCell *new_cell, bool *changed)
 {
+	Bytes		plaintext;
 	size_t		key;
 
 	if (dbcrypt_scheme_inspect(cipher->scheme, cell) == DBCRYPT_CELL_ENCRYPTED)
@@ -274,8 +292,9 @@ encrypt_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, NewCell *new_cell, 
 		if (status != DBCRYPT_NOT_AN_ENVELOPE)
 			return status;
 	}
+	plaintext = plaintext_of_cell(cipher, cell);
 	*changed = true;
-	return seal_cell(cipher, cipher->scheme, &cipher->context, cell->value, cell->value_size,
+	return seal_cell(cipher, cipher->scheme, &cipher->context, plaintext.data, plaintext.size,
 					 new_cell);
 }
 
@@ -312,8 +331,7 @@ static dbcrypt_status
 convert_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, NewCell *new_cell, bool *changed)
 {
 	dbcrypt_context context = {.form = cipher->form};
-	const uint8_t *plaintext = cell->value;
-	size_t		size = cell->value_size;
+	Bytes		plaintext;
 	struct varlena *opened;
 	size_t		key;
 
@@ -323,11 +341,12 @@ convert_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, NewCell *new_cell, 
 
 		if (status != DBCRYPT_OK)
 			return status;
-		plaintext = (const uint8_t *) VARDATA(opened);
-		size = VARSIZE(opened) - VARHDRSZ;
+		plaintext = (Bytes){(const uint8_t *) VARDATA(opened), VARSIZE(opened) - VARHDRSZ};
 	}
+	else
+		plaintext = plaintext_of_cell(cipher, cell);
 	*changed = true;
-	return seal_cell(cipher, scheme_native(), &context, plaintext, size, new_cell);
+	return seal_cell(cipher, scheme_native(), &context, plaintext.data, plaintext.size, new_cell);
 }
 
 static dbcrypt_status
@@ -692,12 +711,13 @@ cipher_convert(ColumnCipher *cipher, TupleTableSlot *slot, ColumnChange *change)
 ValueOutcome
 cipher_erase(ColumnCipher *cipher, TupleTableSlot *slot, ColumnChange *change)
 {
+	if (!row_belongs(cipher, slot))
+		return VALUE_SKIPPED;
 	if (slot_attisnull(slot, cipher->attnum))
 		return VALUE_NULL;
 	if (cipher->not_null)
 	{
-		(void) set_value(cipher, cipher->json ? (struct varlena *) cstring_to_text("{}")
-							: allocate_value(cipher, 0), change);
+		(void) set_value(cipher, allocate_value(cipher, 0), change);
 		set_companion(cipher, NULL, change);
 		return VALUE_CHANGED;
 	}

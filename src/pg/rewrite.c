@@ -405,7 +405,13 @@ rewrite_column(RewriteKind kind, TargetColumn *target, const char *function, boo
 		PreventCommandIfReadOnly(function);
 	members = target_open(target, dry_run ? AccessShareLock : AccessExclusiveLock, "rewrite");
 	if (kind == REWRITE_DELETE)
+	{
+		if (target->options.json)
+			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+							errmsg("dbcrypt_delete_column() cannot delete fields of JSON"),
+							errhint("Remove them with UPDATE, then run VACUUM FULL.")));
 		target->aad = NULL;		/* not needed, and not to stand in the way */
+	}
 	foreach(cell, members)
 	{
 		Relation	rel = lfirst(cell);

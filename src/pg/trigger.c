@@ -8,11 +8,13 @@
 #include "access/htup_details.h"
 #include "access/sysattr.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "dbcrypt.h"
 #include "fmgr.h"
+#include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
@@ -28,6 +30,7 @@ typedef struct EncryptTrigger
 	Oid			relid;
 	EState	   *estate;
 	ColumnCipher cipher;
+	bool		as_owner;		/* its AAD depends on who evaluates it */
 	TupleTableSlot *old_row;
 	TupleTableSlot *new_row;
 } EncryptTrigger;
@@ -85,6 +88,22 @@ check_generated(Relation rel, Node *aad)
 								   NameStr(attribute->attname)),
 							errdetail("It is computed after the trigger.")));
 	}
+}
+
+static bool
+is_user_function(Oid function, void *context)
+{
+	return function >= FirstNormalObjectId;
+}
+
+/* Whether an expression calls functions that are not PostgreSQL's own. */
+static bool
+calls_user_function(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return IsA(node, CoerceToDomain) || check_functions_in_node(node, is_user_function, NULL) ||
+		expression_tree_walker(node, calls_user_function, context);
 }
 
 /* The table that a trigger was made for: a partition has a copy of its parent's. */
@@ -151,7 +170,13 @@ prepare(TriggerData *data)
 	cipher_init(&self->cipher, rel, &target, self->estate);
 	owner_leave(&saved);
 	if (self->cipher.aad)
-		check_generated(rel, (Node *) self->cipher.aad->expr);
+	{
+		Node	   *aad = (Node *) self->cipher.aad->expr;
+
+		check_generated(rel, aad);
+		/* Becoming the owner costs more than encrypting a short value. */
+		self->as_owner = contain_mutable_functions(aad) || calls_user_function(aad, NULL);
+	}
 	/* A slot would pin the relation's own descriptor, and nobody drops these. */
 	desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
 	self->old_row = MakeSingleTupleTableSlot(desc, &TTSOpsHeapTuple);
@@ -303,7 +328,7 @@ dbcrypt_encrypt_trigger(PG_FUNCTION_ARGS)
 		ExecStoreHeapTuple(data->tg_trigtuple, self->old_row, false);
 		self->new_row->tts_tid = data->tg_trigtuple->t_self;
 	}
-	if (self->cipher.aad)
+	if (self->as_owner)
 		owner_enter(self->cipher.aad_owner, &saved);
 	if (encrypt_row(&self->cipher, update ? self->old_row : NULL, self->new_row, &change) ==
 		VALUE_CHANGED)
@@ -312,7 +337,7 @@ dbcrypt_encrypt_trigger(PG_FUNCTION_ARGS)
 		tuple = heap_modify_tuple_by_cols(tuple, RelationGetDescr(data->tg_relation), 1, &attnum,
 										  change.values, change.nulls);
 	}
-	if (self->cipher.aad)
+	if (self->as_owner)
 		owner_leave(&saved);
 	ExecClearTuple(self->old_row);
 	ExecClearTuple(self->new_row);

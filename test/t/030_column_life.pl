@@ -106,6 +106,23 @@ is($node->safe_psql('postgres', "SELECT * FROM dbcrypt_encrypt_column('half', 'c
 	'2000|2000|0|0', 'one more call does it all');
 is(decrypt_all_ok($node, 'half', 'c', 'wait_at(id)'), 2000, 'and all is there');
 
+### a database of another encoding: text is UTF-8 inside an envelope
+
+$node->safe_psql('postgres', "CREATE DATABASE latin1 TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'");
+$node->safe_psql('latin1', q{
+	CREATE EXTENSION dbcrypt;
+	SELECT dbcrypt_register_keys();
+	CREATE TABLE l (c text, d text);
+	INSERT INTO l (c) VALUES (U&'caf\00e9');
+	CREATE TRIGGER encrypt BEFORE UPDATE ON l FOR EACH ROW EXECUTE FUNCTION dbcrypt_encrypt_trigger('d');
+	SELECT dbcrypt_encrypt_column('l', 'c');
+	UPDATE l SET d = U&'caf\00e9';
+});
+is($node->safe_psql('latin1', q{SELECT dbcrypt_decrypt(c) = U&'caf\00e9', dbcrypt_decrypt(decode(c, 'base64')), dbcrypt_decrypt(decode(d, 'base64')) FROM l}),
+	't|\x636166c3a9|\x636166c3a9', 'encrypted in LATIN1');
+$node->safe_psql('latin1', "SET dbcrypt.decrypt_keys = '${\ key_id(key_hex(1))}'; SELECT dbcrypt_decrypt_column('l', 'c')");
+is($node->safe_psql('latin1', q{SELECT c = U&'caf\00e9' FROM l}), 't', 'and decrypted');
+
 ### deletion
 
 my $ciphertext = $node->safe_psql('postgres', 'SELECT c FROM half WHERE id = 7');
