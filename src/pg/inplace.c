@@ -22,6 +22,7 @@
 #include "storage/bufmgr.h"
 #include "storage/bufpage.h"
 #include "storage/procarray.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
@@ -76,6 +77,7 @@ typedef struct InPlace
 	TransactionId oldest;		/* versions deleted before it are dead to all */
 	TupleTableSlot *slot;		/* a tuple of the copy */
 	HeapTupleData tuple;
+	bool		simple;			/* native envelopes, and no code but ours looks at the row */
 	size_t		prefix_size;	/* start of every value under the primary key; 0: unknown */
 	size_t		current_size;	/* such a value has at least so many bytes */
 	char		prefix[16];
@@ -98,21 +100,49 @@ typedef enum PageResult
 	PAGE_CHANGED				/* some tuples changed meanwhile: visit it again */
 } PageResult;
 
+/* Whether nothing but a native envelope's own bytes and no expression is involved. */
+static bool
+is_simple(const ColumnCipher *cipher)
+{
+	return cipher->scheme == scheme_native() && cipher->aad == NULL && cipher->where == NULL &&
+		cipher->json == NULL && !OidIsValid(cipher->domain);
+}
+
 /* Learns how a value under the primary key starts, so that a look is one comparison. */
 static void
 learn_prefix(InPlace *work)
 {
-	dbcrypt_form form = work->updater.cipher.form;
+	const ColumnCipher *cipher = &work->updater.cipher;
+	dbcrypt_form form = cipher->form;
 	uint8_t		sample[64];
 
 	work->prefix_size = 0;
 	work->current_size = dbcrypt_envelope_size(form, 0);
-	if (work->current_size <= sizeof(sample) &&
+	if (cipher->scheme == scheme_native() && cipher->where == NULL && cipher->json == NULL &&
+		work->current_size <= sizeof(sample) &&
 		dbcrypt_encrypt(session_ring(), form, NULL, 0, NULL, 0, sample) == DBCRYPT_OK)
 	{
 		work->prefix_size = form == DBCRYPT_TEXT ? 16 : 12;
 		memcpy(work->prefix, sample, work->prefix_size);
 	}
+}
+
+/* Whether an expression over the row may give another result at another time. */
+static bool
+is_mutable(const RowExpression *expression)
+{
+	return expression && (expression->plan ||
+						  contain_mutable_functions((Node *) expression->state->expr));
+}
+
+/* Refuses expressions that a row alone does not decide: versions of any age are opened. */
+static void
+check_expressions(const ColumnCipher *cipher)
+{
+	if ((cipher->aad && contain_mutable_functions((Node *) cipher->aad->expr)) ||
+		is_mutable(cipher->attribute) || is_mutable(cipher->where))
+		inplace_refuse(cipher->rel, cipher->attnum, ERRCODE_INVALID_OBJECT_DEFINITION,
+					   "Functions in its expressions are not immutable, or read other tables.");
 }
 
 /* Prepares work on a relation, as its owner; an active snapshot is needed. */
@@ -125,10 +155,8 @@ begin_work(Relation rel, const TargetColumn *target, WalkBatch *batch)
 	updater_begin(&work->updater, rel, target, batch == NULL);
 	work->updater.cipher.soft_errors = true;
 	work->updater.nowait = true;
-	if (work->updater.cipher.aad &&
-		contain_mutable_functions((Node *) work->updater.cipher.aad->expr))
-		inplace_refuse(rel, work->updater.cipher.attnum, ERRCODE_INVALID_OBJECT_DEFINITION,
-					   "Functions in its AAD expression are not immutable.");
+	check_expressions(&work->updater.cipher);
+	work->simple = is_simple(&work->updater.cipher);
 	work->strategy = GetAccessStrategy(BAS_BULKREAD);
 	work->oldest = GetOldestNonRemovableTransactionId(rel);
 	work->slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsHeapTuple);
@@ -275,10 +303,14 @@ add_change(InPlace *work, const ColumnChange *change)
 	for (int i = 0; i < change->count; i++)
 	{
 		AttributeChange *added = &work->changes[work->nchanges];
-		uint16		at = place_of(work, change->attnums[i]);
-		struct varlena *old = (struct varlena *) ((char *) work->tuple.t_data + at);
+		uint16		at;
+		struct varlena *old;
 		struct varlena *new = (struct varlena *) DatumGetPointer(change->values[i]);
 
+		if (change->nulls[i] && slot_attisnull(work->slot, change->attnums[i]))
+			continue;
+		at = place_of(work, change->attnums[i]);
+		old = (struct varlena *) ((char *) work->tuple.t_data + at);
 		if (at == 0 || change->nulls[i] || !is_plain(new) ||
 			VARSIZE_ANY_EXHDR(new) != VARSIZE_ANY_EXHDR(old))
 		{
@@ -344,9 +376,7 @@ treat_tuple_guarded(InPlace *work, bool only_inspect, ColumnChange *change)
 static ValueOutcome
 reencrypt_tuple(InPlace *work, bool live, ColumnChange *change)
 {
-	ColumnCipher *cipher = &work->updater.cipher;
-
-	if (live || (cipher->aad == NULL && !OidIsValid(cipher->domain)))
+	if (live || work->simple)
 		return treat_tuple(work, false, change);
 	return treat_tuple_guarded(work, false, change);
 }
@@ -388,8 +418,11 @@ plan_page(InPlace *work, BlockNumber block, bool ordinary_only, Seen *seen)
 				else
 					seen->left++;
 				break;
-			default:
+			case VALUE_CURRENT:
 				seen->current++;
+				break;
+			default:			/* nothing there for us */
+				seen->nulls++;
 				break;
 		}
 	}
@@ -778,6 +811,8 @@ static void
 in_place_check(Relation rel, const TargetColumn *target)
 {
 	inplace_check(rel, column_check_relation(rel, target));
+	if (target->options.companion)
+		inplace_check(rel, get_attnum(RelationGetRelid(rel), target->options.companion));
 }
 
 const WalkMethod walk_in_place = {

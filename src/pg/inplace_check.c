@@ -81,6 +81,16 @@ check_constraints(Relation rel, AttrNumber attnum)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 	TupleConstr *constr = desc->constr;
+	ListCell   *cell;
+
+	foreach(cell, RelationGetFKeyList(rel))
+	{
+		ForeignKeyCacheInfo *key = lfirst(cell);
+
+		for (int i = 0; i < key->nkeys; i++)
+			if (key->conkey[i] == attnum)
+				refuse_reader(rel, attnum, "Foreign key", get_constraint_name(key->conoid));
+	}
 
 	if (rel->rd_rel->relispartition && reads((Node *) RelationGetPartitionQual(rel), 1, attnum))
 		inplace_refuse(rel, attnum, ERRCODE_FEATURE_NOT_SUPPORTED, "The column is part of a partition key.");

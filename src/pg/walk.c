@@ -412,6 +412,38 @@ release_held(Walk *walk)
 	}
 }
 
+bool
+walk_hold_members(const WalkShared *shared, const WalkMember *members)
+{
+	for (int i = 0; i < shared->nmembers; i++)
+	{
+		LockRelId	relation = {.relId = members[i].relid, .dbId = MyDatabaseId};
+
+		if (!ConditionalLockRelationOid(members[i].relid, RowExclusiveLock))
+		{
+			while (--i >= 0)
+			{
+				relation.relId = members[i].relid;
+				UnlockRelationIdForSession(&relation, RowExclusiveLock);
+			}
+			return false;
+		}
+		LockRelationIdForSession(&relation, RowExclusiveLock);
+	}
+	return true;
+}
+
+void
+walk_release_members(const WalkShared *shared, const WalkMember *members)
+{
+	for (int i = 0; i < shared->nmembers; i++)
+	{
+		LockRelId	relation = {.relId = members[i].relid, .dbId = MyDatabaseId};
+
+		UnlockRelationIdForSession(&relation, RowExclusiveLock);
+	}
+}
+
 /* Lists the relations to walk and their sizes, from the start of a transaction. */
 static void
 list_members(Walk *walk)
@@ -519,14 +551,18 @@ report(Walk *walk)
 			 errhidestmt(true), errhidecontext(true)));
 }
 
-/* Registers the column with the first batch that has opened its values. */
+/*
+ * Registers the column. If it is registered, dbcrypt_revoke_key may hold the
+ * registry and wait for a relation that we hold: then this locks nothing.
+ */
 static void
-register_once(Walk *walk)
+register_column(Walk *walk)
 {
-	if (walk->registered || rotated(walk->shared) == 0)
+	if (walk->registered)
 		return;
 	PushActiveSnapshot(GetTransactionSnapshot());
-	column_register(walk->target);
+	if (column_registered(walk->target->relid, walk->target->attnum) == NULL)
+		column_register(walk->target);
 	PopActiveSnapshot();
 	SPI_commit();
 	walk->registered = true;
@@ -611,7 +647,8 @@ run_pass(Walk *walk)
 		CHECK_FOR_INTERRUPTS();
 		if (mine)
 			mine = walk_next_batch(shared, walk->members, walk->target, commit_in_procedure);
-		register_once(walk);
+		if (rotated(shared) > 0)	/* a first batch has opened its values */
+			register_column(walk);
 		report(walk);
 		if (shared->nbad > 0 && !walk->options->skip_bad)
 			pg_atomic_write_u32(&shared->stop, 1);
@@ -781,13 +818,7 @@ walk_column(TargetColumn *target, int method, const WalkOptions *options, WalkRe
 				walk.workers = walk_workers_start(walk.segment, options->workers - 1);
 		}
 		run_passes(&walk, result);
-		if (!walk.registered)
-		{
-			PushActiveSnapshot(GetTransactionSnapshot());
-			column_register(target);
-			PopActiveSnapshot();
-			SPI_commit();
-		}
+		register_column(&walk);
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(end_walk_on_error, PointerGetDatum(&walk));
 

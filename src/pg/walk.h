@@ -186,6 +186,14 @@ extern void walk_busy_row(WalkBatch *batch, ItemPointer tid);
 extern bool walk_next_batch(WalkShared *shared, const WalkMember *members,
 							const TargetColumn *target, void (*commit)(void));
 
+/*
+ * Locks every member for a worker beyond commits, as the caller has; false, with
+ * none locked, where someone waits for one. Without it, a worker's next batch
+ * would queue behind a command that waits for the caller, who waits for the worker.
+ */
+extern bool walk_hold_members(const WalkShared *shared, const WalkMember *members);
+extern void walk_release_members(const WalkShared *shared, const WalkMember *members);
+
 /* Sleeps, but wakes for interrupts. */
 extern void walk_sleep(double ms);
 

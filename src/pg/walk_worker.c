@@ -129,21 +129,26 @@ work(WalkShared *shared)
 	char	   *start = (char *) shared;
 	const WalkMember *members = (WalkMember *) (start + shared->members_offset);
 	TargetColumn target = {.relid = shared->relid, .name = NameStr(shared->column)};
+	bool		hold = walk_methods[shared->method]->held != NoLock;
 	TimestampTz started;
 	uint64		wal_before;
 
 	if (shared->aad_offset != 0)
 		target.aad = start + shared->aad_offset;
 	column_resolve(&target);
+	if (hold && !walk_hold_members(shared, members))
+		return;
 	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();
 		started = GetCurrentTimestamp();
 		wal_before = pgWalUsage.wal_bytes;
 		if (!walk_next_batch(shared, members, &target, commit_in_worker))
-			return;
+			break;
 		walk_throttle(shared, started, wal_before, commit_in_worker);
 	}
+	if (hold)
+		walk_release_members(shared, members);
 }
 
 /* Entry of a rotation worker; arg: the handle of its walk's segment. */
