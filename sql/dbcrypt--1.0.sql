@@ -179,7 +179,8 @@ AS 'MODULE_PATHNAME' LANGUAGE C;
 
 CREATE FUNCTION dbcrypt_progress_rows(
     OUT pid int, OUT datid oid, OUT relid oid, OUT attnum int2, OUT phase text,
-    OUT blocks_total bigint, OUT blocks_done bigint, OUT rotated bigint, OUT started timestamptz)
+    OUT blocks_total bigint, OUT blocks_done bigint, OUT rotated bigint, OUT started timestamptz,
+    OUT counted_since timestamptz)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 
@@ -190,8 +191,8 @@ CREATE VIEW dbcrypt_progress AS
            CASE WHEN d.datname = current_database() THEN a.attname END AS "column",
            p.phase, p.blocks_total, p.blocks_done, p.rotated, p.started,
            CASE WHEN p.blocks_done > 0 AND p.blocks_total >= p.blocks_done
-                THEN p.started + (clock_timestamp() - p.started)
-                                 * (p.blocks_total::float8 / p.blocks_done)
+                THEN p.counted_since + (clock_timestamp() - p.counted_since)
+                                       * (p.blocks_total::float8 / p.blocks_done)
             END AS estimated_end
       FROM @extschema@.dbcrypt_progress_rows() p
       LEFT JOIN pg_catalog.pg_database d ON d.oid = p.datid

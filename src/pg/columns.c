@@ -64,8 +64,19 @@ column_check_owner(Oid relid)
 }
 
 List *
+column_lock_ancestors(Oid relid)
+{
+	List	   *ancestors = get_partition_ancestors(relid);
+
+	for (int i = list_length(ancestors) - 1; i >= 0; i--)
+		LockRelationOid(list_nth_oid(ancestors, i), AccessShareLock);
+	return ancestors;
+}
+
+List *
 column_lock_members(Oid relid, LOCKMODE lockmode)
 {
+	(void) column_lock_ancestors(relid);
 	LockRelationOid(relid, lockmode);
 	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
@@ -306,7 +317,7 @@ column_check_relation(Relation rel, const TargetColumn *target)
 			Relation	ancestor = relation_open(lfirst_oid(cell), AccessShareLock);
 
 			check_partition_key(ancestor, column);
-			relation_close(ancestor, NoLock);
+			relation_close(ancestor, AccessShareLock);
 		}
 	}
 	foreign_key = foreign_key_of(rel, attnum);

@@ -220,6 +220,12 @@ typedef struct TargetColumn
 /* Refuses everyone but the table's owner and superusers. */
 extern void column_check_owner(Oid relid);
 
+/*
+ * Locks the partitioned tables above a relation for reading, topmost first; their
+ * OIDs. To be called before the relation is locked: DDL locks in this order.
+ */
+extern List *column_lock_ancestors(Oid relid);
+
 /* Locks a relation and its children, in a fixed order; their OIDs. */
 extern List *column_lock_members(Oid relid, LOCKMODE lockmode);
 
@@ -391,10 +397,15 @@ typedef enum ProgressPhase
 
 /* This backend's row of dbcrypt_progress; an abort ends it by itself. */
 extern void progress_start(Oid relid, AttrNumber attnum, uint64 blocks_total);
+
+/* Begins to count blocks anew. */
 extern void progress_total(uint64 blocks_total);
 extern void progress_phase(ProgressPhase phase);
 extern void progress_update(uint64 blocks_done, int64 rotated);
 extern void progress_end(void);
+
+/* Shows the row again after a subtransaction's abort has ended it. */
+extern void progress_resume(void);
 
 /* ---- rowupdate.c ---- */
 

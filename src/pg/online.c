@@ -58,9 +58,21 @@ online_batch(WalkBatch *batch)
 	updater_end(&updater);
 }
 
+/* The walk is by block, which not every access method can do. */
+static void
+online_check(Relation rel, const TargetColumn *target)
+{
+	if (rel->rd_tableam->scan_set_tidrange == NULL)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("access method of table \"%s\" does not support scans of block ranges",
+							   RelationGetRelationName(rel)),
+						errhint("Use dbcrypt_rotate().")));
+}
+
 const WalkMethod walk_online = {
 	.name = "dbcrypt_rotate_online",
 	.lockmode = RowExclusiveLock,
+	.check = online_check,
 	.batch = online_batch,
 };
 
@@ -82,7 +94,12 @@ dbcrypt_rotate_online(PG_FUNCTION_ARGS)
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	walk_read_options(fcinfo, &target, &options);
 	if (!PG_ARGISNULL(9))
+	{
 		options.vacuum_every = PG_GETARG_INT32(9);
+		if (options.vacuum_every < 0)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("vacuum_every must not be negative")));
+	}
 	walk_column(&target, WALK_METHOD_ONLINE, &options, &result);
 	SPI_finish();
 

@@ -30,8 +30,13 @@ enum
 	PARAM_BLOCKS_TOTAL,
 	PARAM_BLOCKS_DONE,
 	PARAM_ROTATED,
-	PARAM_STARTED
+	PARAM_STARTED,
+	PARAM_COUNTED_SINCE,		/* when blocks were last counted from 0 */
+	PARAMS
 };
+
+/* The relation of this backend's row, InvalidOid for none. */
+static Oid	shown = InvalidOid;
 
 static const char *const phase_names[] = {"rotating", "waiting", "vacuuming", "checking"};
 
@@ -39,18 +44,39 @@ void
 progress_start(Oid relid, AttrNumber attnum, uint64 blocks_total)
 {
 	const int	params[] = {PARAM_ATTNUM, PARAM_PHASE, PARAM_BLOCKS_TOTAL, PARAM_BLOCKS_DONE,
-		PARAM_ROTATED, PARAM_STARTED};
-	const int64 values[] = {attnum, PROGRESS_ROTATING, (int64) blocks_total, 0, 0,
-		GetCurrentTimestamp()};
+		PARAM_ROTATED, PARAM_STARTED, PARAM_COUNTED_SINCE};
+	TimestampTz now = GetCurrentTimestamp();
+	const int64 values[] = {attnum, PROGRESS_ROTATING, (int64) blocks_total, 0, 0, now, now};
 
+	shown = relid;
 	pgstat_progress_start_command(PROGRESS_COMMAND_DBCRYPT, relid);
 	pgstat_progress_update_multi_param(lengthof(params), params, values);
 }
 
 void
+progress_resume(void)
+{
+	int			params[PARAMS];
+	int64		values[PARAMS];
+
+	if (!OidIsValid(shown))
+		return;
+	for (int i = 0; i < PARAMS; i++)
+	{
+		params[i] = i;
+		values[i] = MyBEEntry->st_progress_param[i];
+	}
+	pgstat_progress_start_command(PROGRESS_COMMAND_DBCRYPT, shown);
+	pgstat_progress_update_multi_param(PARAMS, params, values);
+}
+
+void
 progress_total(uint64 blocks_total)
 {
-	pgstat_progress_update_param(PARAM_BLOCKS_TOTAL, (int64) blocks_total);
+	const int	params[] = {PARAM_BLOCKS_TOTAL, PARAM_BLOCKS_DONE, PARAM_COUNTED_SINCE};
+	const int64 values[] = {(int64) blocks_total, 0, GetCurrentTimestamp()};
+
+	pgstat_progress_update_multi_param(lengthof(params), params, values);
 }
 
 void
@@ -71,6 +97,7 @@ progress_update(uint64 blocks_done, int64 rotated)
 void
 progress_end(void)
 {
+	shown = InvalidOid;
 	pgstat_progress_end_command();
 }
 
@@ -88,8 +115,8 @@ dbcrypt_progress_rows(PG_FUNCTION_ARGS)
 		LocalPgBackendStatus *local = compat_backend_status(i);
 		PgBackendStatus *status = &local->backendStatus;
 		int64	   *params = status->st_progress_param;
-		Datum		values[9];
-		bool		nulls[9] = {false};
+		Datum		values[10];
+		bool		nulls[10] = {false};
 		int64		phase;
 
 		if (status->st_progress_command != PROGRESS_COMMAND_DBCRYPT)
@@ -105,6 +132,7 @@ dbcrypt_progress_rows(PG_FUNCTION_ARGS)
 		values[6] = Int64GetDatum(params[PARAM_BLOCKS_DONE]);
 		values[7] = Int64GetDatum(params[PARAM_ROTATED]);
 		values[8] = TimestampTzGetDatum(params[PARAM_STARTED]);
+		values[9] = TimestampTzGetDatum(params[PARAM_COUNTED_SINCE]);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;

@@ -16,6 +16,7 @@
 #include "access/relation.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_inherits.h"
 #include "commands/tablecmds.h"
 #include "executor/instrument.h"
 #include "executor/spi.h"
@@ -25,7 +26,9 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
+#include "storage/proc.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -37,6 +40,9 @@
 #define MAX_PASSES 20
 
 #define MAX_BATCH_BLOCKS 131072 /* 1 GB */
+
+/* Batches that the check reads at once: it is so much faster than rotation. */
+#define CHECK_BATCHES 8
 #define MAX_WORKERS 64
 
 /* Seconds between two lines to the caller. */
@@ -54,10 +60,12 @@ typedef struct Walk
 	MemoryContext context;		/* lives through commits */
 	bool		registered;
 	List	   *held;			/* OIDs of the relations locked for the whole walk */
+	bool		temporary;		/* a member is; other processes cannot read it */
 	uint64		vacuumed_at;	/* WALK_BLOCKS and WALK_COLD at the last VACUUM */
 	uint64		cold_at;
-	bool		vacuum_given_up;
-	TimestampTz started;
+	bool		vacuum_missed;	/* the caller has been told */
+	TimestampTz started;		/* of this pass */
+	int64		rotated_before; /* this pass */
 	TimestampTz reported;
 } Walk;
 
@@ -96,13 +104,15 @@ size_argument(FunctionCallInfo fcinfo, int n, const char *name)
 void
 walk_read_options(FunctionCallInfo fcinfo, TargetColumn *target, WalkOptions *options)
 {
-	static const int required[] = {0, 1, 3, 4, 7, 8};
+	static const char *const names[] = {"table",	   "column", NULL, "batch_blocks",
+										"busy_share", NULL,		NULL, "workers",
+										"on_error"};
 	char	   *on_error;
 
-	for (size_t i = 0; i < lengthof(required); i++)
-		if (PG_ARGISNULL(required[i]))
+	for (size_t i = 0; i < lengthof(names); i++)
+		if (names[i] && PG_ARGISNULL(i))
 			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-							errmsg("argument %d must not be null", required[i] + 1)));
+							errmsg("%s must not be null", names[i])));
 	target->relid = PG_GETARG_OID(0);
 	target->name = pstrdup(NameStr(*PG_GETARG_NAME(1)));
 	target->aad = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
@@ -152,15 +162,12 @@ rotated(WalkShared *shared)
 void
 walk_bad_value(WalkShared *shared, Relation rel, ItemPointer tid, const char *reason)
 {
+	WalkBadValue bad = {.relid = RelationGetRelid(rel), .tid = *tid};
+
+	strlcpy(bad.reason, reason, sizeof(bad.reason));
 	SpinLockAcquire(&shared->lock);
 	if (shared->nbad < WALK_BAD_KEPT)
-	{
-		WalkBadValue *bad = &shared->bad[shared->nbad];
-
-		bad->relid = RelationGetRelid(rel);
-		bad->tid = *tid;
-		strlcpy(bad->reason, reason, sizeof(bad->reason));
-	}
+		shared->bad[shared->nbad] = bad;
 	shared->nbad++;
 	SpinLockRelease(&shared->lock);
 }
@@ -178,28 +185,54 @@ walk_busy_row(WalkBatch *batch, ItemPointer tid)
 
 /* ---- batches ---- */
 
+/* Begins a transaction's work: READ COMMITTED, whatever the session's default. */
+static void
+begin_work(void)
+{
+	XactIsoLevel = XACT_READ_COMMITTED;
+	SetCurrentStatementStartTimestamp();
+}
+
 /*
- * Begins the work of a transaction on a member: READ COMMITTED, as the caller,
- * the relation locked and fit. NULL if it was dropped or detached meanwhile.
+ * Opens a member, locked, the caller's right to it and its fitness checked. NULL
+ * if it was dropped or detached meanwhile.
  */
+static Relation
+open_member(WalkShared *shared, Oid relid, const TargetColumn *target, LOCKMODE lockmode)
+{
+	List	   *ancestors = column_lock_ancestors(relid);
+	Relation	rel = try_relation_open(relid, lockmode);
+	ListCell   *cell;
+
+	if (rel && relid != shared->relid &&
+		!typeInheritsFrom(get_rel_type_id(relid), get_rel_type_id(shared->relid)))
+	{
+		relation_close(rel, lockmode);
+		rel = NULL;
+	}
+	if (rel)
+	{
+		column_check_owner(shared->relid);
+		(void) column_check_relation(rel, target);
+		CheckTableNotInUse(rel, "rotate");
+		if (walk_methods[shared->method]->check)
+			walk_methods[shared->method]->check(rel, target);
+	}
+	foreach(cell, ancestors)
+		UnlockRelationOid(lfirst_oid(cell), AccessShareLock);
+	return rel;
+}
+
+/* Begins a transaction on a member, with a snapshot; NULL if it is gone. */
 static Relation
 begin_batch(WalkShared *shared, Oid relid, const TargetColumn *target)
 {
-	const WalkMethod *method = walk_methods[shared->method];
 	Relation	rel;
 
-	XactIsoLevel = XACT_READ_COMMITTED;
-	SetCurrentStatementStartTimestamp();
-
-	rel = try_relation_open(relid, method->lockmode);
-	if (rel == NULL)
-		return NULL;
-	column_check_owner(shared->relid);
-	(void) column_check_relation(rel, target);
-	CheckTableNotInUse(rel, "rotate");
-	if (method->check)
-		method->check(rel, target);
-	PushActiveSnapshot(GetTransactionSnapshot());
+	begin_work();
+	rel = open_member(shared, relid, target, walk_methods[shared->method]->lockmode);
+	if (rel)
+		PushActiveSnapshot(GetTransactionSnapshot());
 	return rel;
 }
 
@@ -211,22 +244,58 @@ end_batch(Relation rel, void (*commit)(void))
 	commit();
 }
 
+/* Puts into slot the newest version of a row that the snapshot sees; false if there is none. */
+static bool
+fetch_newest(Relation rel, ItemPointer tid, TupleTableSlot *slot)
+{
+	Snapshot	snapshot = GetActiveSnapshot();
+	ItemPointerData newest = *tid;
+	TableScanDesc scan;
+
+	/* The table may have been truncated since. */
+	if (ItemPointerGetBlockNumber(tid) >= RelationGetNumberOfBlocks(rel))
+		return false;
+	if (table_tuple_fetch_row_version(rel, tid, snapshot, slot))
+		return true;
+	scan = table_beginscan_tid(rel, snapshot);
+	table_tuple_get_latest_tid(scan, &newest);
+	table_endscan(scan);
+	return table_tuple_fetch_row_version(rel, &newest, snapshot, slot);
+}
+
 /*
- * Comes back to one row that was busy, waiting for it while nothing else is
- * locked. What cannot be done even so is left to the next pass.
+ * Makes this subtransaction wait for a row for half of deadlock_timeout at most.
+ * Holding the relation's lock that long, it may be part of a deadlock (with
+ * someone who changed the row and now runs DDL on the table), but it leaves
+ * before anyone looks for one.
  */
 static void
+limit_wait(void)
+{
+	char		limit[12];
+
+	snprintf(limit, sizeof(limit), "%d", Max(DeadlockTimeout / 2, 1));
+	(void) set_config_option("lock_timeout", limit, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
+}
+
+/*
+ * Tries one row that was busy, with nothing else changed in its transaction.
+ * False if it still is.
+ */
+static bool
 retry_row(WalkShared *shared, Oid relid, ItemPointer tid, const TargetColumn *target,
 		  void (*commit)(void))
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	Relation	rel = begin_batch(shared, relid, target);
+	volatile bool done = true;
 
 	if (rel == NULL)
 	{
 		commit();
-		return;
+		return true;
 	}
 	BeginInternalSubTransaction(NULL);
 	PG_TRY();
@@ -235,7 +304,8 @@ retry_row(WalkShared *shared, Oid relid, ItemPointer tid, const TargetColumn *ta
 
 		updater_begin(&updater, rel, target, false);
 		updater.cipher.soft_errors = true;
-		if (table_tuple_fetch_row_version(rel, tid, GetActiveSnapshot(), updater.row))
+		limit_wait();
+		if (fetch_newest(rel, tid, updater.row))
 		{
 			ValueOutcome outcome = updater_reencrypt_row(&updater);
 
@@ -249,16 +319,21 @@ retry_row(WalkShared *shared, Oid relid, ItemPointer tid, const TargetColumn *ta
 	}
 	PG_CATCH();
 	{
-		if (geterrcode() != ERRCODE_T_R_SERIALIZATION_FAILURE)
+		int			code = geterrcode();
+
+		done = code == ERRCODE_T_R_SERIALIZATION_FAILURE;	/* left to the next pass */
+		if (!done && code != ERRCODE_LOCK_NOT_AVAILABLE && code != ERRCODE_T_R_DEADLOCK_DETECTED)
 			PG_RE_THROW();
 		MemoryContextSwitchTo(caller);
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
+		progress_resume();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(caller);
 	CurrentResourceOwner = owner;
 	end_batch(rel, commit);
+	return done;
 }
 
 /* The member that a block of the walk's numbering lies in. */
@@ -317,7 +392,9 @@ walk_next_batch(WalkShared *shared, const WalkMember *members, const TargetColum
 		else
 			commit();
 		foreach(cell, batch.busy)
-			retry_row(shared, member->relid, lfirst(cell), target, commit);
+			while (pg_atomic_read_u32(&shared->stop) == 0 &&
+				   !retry_row(shared, member->relid, lfirst(cell), target, commit))
+				CHECK_FOR_INTERRUPTS();
 		walk_count(shared, WALK_BLOCKS, (int64) (limit - begin));
 		begin = limit;
 	}
@@ -331,6 +408,7 @@ walk_next_batch(WalkShared *shared, const WalkMember *members, const TargetColum
 void
 walk_sleep(double ms)
 {
+	InvalidateCatalogSnapshotConditionally();
 	while (ms > 0)
 	{
 		long		slice = (long) Min(ceil(ms), 1000);
@@ -343,6 +421,15 @@ walk_sleep(double ms)
 	}
 }
 
+/* Waits as the walk's limits demand, unless it stops. */
+static void
+wait_throttled(WalkShared *shared, double ms)
+{
+	progress_phase(PROGRESS_WAITING);
+	for (; ms > 0 && pg_atomic_read_u32(&shared->stop) == 0; ms -= 200)
+		walk_sleep(Min(ms, 200));
+}
+
 /* Whether a standby is more than max_lag bytes behind in replay. */
 static bool
 standby_lags(uint64 max_lag, void (*commit)(void))
@@ -351,6 +438,7 @@ standby_lags(uint64 max_lag, void (*commit)(void))
 	Datum		values[] = {Int64GetDatum((int64) max_lag)};
 	bool		lags;
 
+	begin_work();
 	SPI_connect();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	lags = catalog_execute("SELECT FROM pg_catalog.pg_stat_replication "
@@ -375,10 +463,12 @@ walk_throttle(WalkShared *shared, TimestampTz started, uint64 wal_before, void (
 
 		pause = Max(pause, wal * 1000.0 / (double) shared->max_wal_rate - worked);
 	}
-	walk_sleep(pause);
-	if (shared->max_lag > 0)
-		while (pg_atomic_read_u32(&shared->stop) == 0 && standby_lags(shared->max_lag, commit))
-			walk_sleep(100);
+	if (pause > 0)
+		wait_throttled(shared, pause);
+	while (shared->max_lag > 0 && pg_atomic_read_u32(&shared->stop) == 0 &&
+		   standby_lags(shared->max_lag, commit))
+		wait_throttled(shared, 100);
+	progress_phase(PROGRESS_ROTATING);
 }
 
 /* ---- the caller ---- */
@@ -449,21 +539,29 @@ static void
 list_members(Walk *walk)
 {
 	const WalkMethod *method = walk_methods[walk->shared->method];
-	List	   *rels = target_open(walk->target, AccessShareLock, "rotate");
-	MemoryContext caller = MemoryContextSwitchTo(walk->context);
 	WalkShared *shared = walk->shared;
 	int			n = 0;
 	uint64		total = 0;
+	List	   *rels;
+	MemoryContext caller;
 	ListCell   *cell;
 
+	begin_work();
+	rels = target_open(walk->target, AccessShareLock, "rotate");
+	if (walk->members)
+		pfree(walk->members);
+	caller = MemoryContextSwitchTo(walk->context);
 	walk->members = palloc(sizeof(WalkMember) * Max(list_length(rels), 1));
+	walk->temporary = false;
 	foreach(cell, rels)
 	{
 		Relation	rel = lfirst(cell);
 		WalkMember *member = &walk->members[n++];
 
 		hold_relation(walk, rel, method->held);
+		walk->temporary |= RelationUsesLocalBuffers(rel);
 		member->relid = RelationGetRelid(rel);
+		member->filenode = rel->rd_rel->relfilenode;
 		member->nblocks = RelationGetNumberOfBlocks(rel);
 		member->first = total;
 		total += member->nblocks;
@@ -508,6 +606,32 @@ share_state(Walk *walk)
 	SpinLockInit(&walk->shared->lock);
 }
 
+/* Starts the workers that were asked for, and says so if they are fewer. */
+static void
+start_workers(Walk *walk)
+{
+	int			wanted = walk->options->workers;
+	int			processes = 1;
+
+	if (walk->temporary)
+	{
+		ereport(NOTICE, (errmsg("rotating without workers"),
+						 errdetail("Other processes cannot read a temporary table.")));
+		return;
+	}
+	share_state(walk);
+	if (walk->segment)
+	{
+		walk->workers = walk_workers_start(walk->segment, wanted - 1);
+		processes += walk_workers_count(walk->workers);
+	}
+	walk->shared->processes = processes;
+	if (processes < wanted)
+		ereport(NOTICE, (errmsg("%d of %d workers started", processes, wanted),
+						 errdetail("The server has no more background workers to give."),
+						 errhint("Raise max_worker_processes.")));
+}
+
 /* Ends the workers and the segment, whose settings may hold keys. */
 static void
 end_walk(Walk *walk)
@@ -537,6 +661,7 @@ report(Walk *walk)
 	uint64		done = Min(counted(shared, WALK_BLOCKS), shared->total);
 	TimestampTz now = GetCurrentTimestamp();
 	double		seconds = (double) (now - walk->started) / 1e6;
+	int64		rows = rotated(shared) - walk->rotated_before;
 
 	progress_update(done, rotated(shared));
 	if (now - walk->reported < REPORT_SECONDS * USECS_PER_SEC || done == 0)
@@ -546,7 +671,7 @@ report(Walk *walk)
 			(errmsg("column \"%s\" of table \"%s\": %.0f%%, %.0f rows per second, %.0f s left",
 					walk->target->name, get_rel_name(walk->target->relid),
 					100.0 * (double) done / (double) shared->total,
-					(double) rotated(shared) / seconds,
+					(double) rows / seconds,
 					seconds * ((double) shared->total / (double) done - 1.0)),
 			 errhidestmt(true), errhidecontext(true)));
 }
@@ -560,6 +685,7 @@ register_column(Walk *walk)
 {
 	if (walk->registered)
 		return;
+	begin_work();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (column_registered(walk->target->relid, walk->target->attnum) == NULL)
 		column_register(walk->target);
@@ -568,31 +694,34 @@ register_column(Walk *walk)
 	walk->registered = true;
 }
 
-/* Runs a VACUUM when enough index entries have died since the last. */
+/* Runs a VACUUM when enough index entries of a member have died since the last. */
 static void
 vacuum_when_due(Walk *walk)
 {
 	WalkShared *shared = walk->shared;
-	uint64		done = counted(shared, WALK_BLOCKS);
+	uint64		done = Min(counted(shared, WALK_BLOCKS), shared->total);
 	uint64		cold = counted(shared, WALK_COLD);
-	uint64		every = Max(4000, shared->total / 16);
 	const WalkMember *member;
+	uint64		every;
 
+	if (done == 0 || cold == walk->cold_at || walk->temporary)
+		return;
+	member = member_of_block(shared, walk->members, done - 1);
+	every = Max(4000, member->nblocks / 16);
 	if (walk->options->vacuum_every >= 0)
 		every = (uint64) walk->options->vacuum_every * shared->batch_blocks;
-	if (every == 0 || walk->vacuum_given_up || done - walk->vacuumed_at < every ||
-		cold == walk->cold_at || shared->total == 0)
+	if (every == 0 || done - Max(walk->vacuumed_at, member->first) < every)
 		return;
 	progress_phase(PROGRESS_VACUUMING);
-	member = member_of_block(shared, walk->members, Min(done, shared->total) - 1);
-	if (!walk_vacuum(member->relid))
+	InvalidateCatalogSnapshotConditionally();
+	if (!walk_vacuum(member->relid) && !walk->vacuum_missed)
 	{
-		walk->vacuum_given_up = true;
+		walk->vacuum_missed = true;
 		ereport(NOTICE, (errmsg("no background worker is free for VACUUM: going on without"),
 						 errhint("Raise max_worker_processes, or the table grows.")));
 	}
-	walk->vacuumed_at = counted(shared, WALK_BLOCKS);
-	walk->cold_at = counted(shared, WALK_COLD);
+	walk->vacuumed_at = done;
+	walk->cold_at = cold;
 	progress_phase(PROGRESS_ROTATING);
 }
 
@@ -607,8 +736,11 @@ check_failures(Walk *walk)
 	{
 		int			code = shared->error_code;
 		char	   *message = pstrdup(shared->error_message);
+		char	   *more = pstrdup(shared->error_detail);
+		char	   *hint = pstrdup(shared->error_hint);
 
 		ereport(ERROR, (errcode(code), errmsg("%s", message),
+						more[0] ? errdetail("%s", more) : 0, hint[0] ? errhint("%s", hint) : 0,
 						errcontext("background worker of the rotation")));
 	}
 	if (shared->nbad == 0 || walk->options->skip_bad)
@@ -655,9 +787,7 @@ run_pass(Walk *walk)
 		if (mine)
 		{
 			vacuum_when_due(walk);
-			progress_phase(PROGRESS_WAITING);
 			walk_throttle(shared, started, wal_before, commit_in_procedure);
-			progress_phase(PROGRESS_ROTATING);
 		}
 		else if (walk->workers && walk_workers_running(walk->workers))
 			walk_sleep(20);
@@ -667,19 +797,22 @@ run_pass(Walk *walk)
 	check_failures(walk);
 }
 
-/* Looks at every row of a relation that the active snapshot sees. */
+/* Looks at the rows of a block range that the active snapshot sees; how many need rotation. */
 static int64
-inspect_rows(Relation rel, const TargetColumn *target, const WalkOptions *options,
-			 WalkResult *result)
+inspect_rows(Relation rel, BlockNumber first, BlockNumber count, Walk *walk, WalkResult *result)
 {
-	int64		stale = 0;
 	RowUpdater	updater;
 	TableScanDesc scan;
+	ItemPointerData begin;
+	ItemPointerData end;
+	int64		stale = 0;
 
-	updater_begin(&updater, rel, target, true);
+	ItemPointerSet(&begin, first, FirstOffsetNumber);
+	ItemPointerSet(&end, first + count - 1, MaxOffsetNumber);
+	updater_begin(&updater, rel, walk->target, true);
 	updater.cipher.soft_errors = true;
-	scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
-	while (table_scan_getnextslot(scan, ForwardScanDirection, updater.row))
+	scan = table_beginscan_tidrange(rel, GetActiveSnapshot(), &begin, &end);
+	while (table_scan_getnextslot_tidrange(scan, ForwardScanDirection, updater.row))
 	{
 		ColumnChange change;
 		ValueOutcome outcome;
@@ -687,7 +820,7 @@ inspect_rows(Relation rel, const TargetColumn *target, const WalkOptions *option
 		CHECK_FOR_INTERRUPTS();
 		updater.tid = updater.row->tts_tid;
 		outcome = cipher_inspect(&updater.cipher, updater.row);
-		if (outcome == VALUE_CHANGED && options->skip_bad)
+		if (outcome == VALUE_CHANGED && walk->options->skip_bad)
 			outcome = cipher_reencrypt(&updater.cipher, updater.row, false, &change);
 		result->scanned++;
 		result->nulls += outcome == VALUE_NULL;
@@ -701,6 +834,51 @@ inspect_rows(Relation rel, const TargetColumn *target, const WalkOptions *option
 }
 
 /*
+ * The same for all blocks of a member, which is locked for a range at a time.
+ * A rewrite in between hides rows from the snapshot: it counts as one more.
+ */
+static int64
+inspect_member(const WalkMember *member, Walk *walk, WalkResult *result)
+{
+	const WalkMethod *method = walk_methods[walk->shared->method];
+	BlockNumber step = CHECK_BATCHES * walk->shared->batch_blocks;
+	BlockNumber nblocks = InvalidBlockNumber;
+	int64		stale = 0;
+
+	for (BlockNumber first = 0; first < nblocks; first += Min(step, nblocks - first))
+	{
+		MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "dbcrypt check",
+													  ALLOCSET_DEFAULT_SIZES);
+		MemoryContext caller = MemoryContextSwitchTo(context);
+		Relation	rel = open_member(walk->shared, member->relid, walk->target, AccessShareLock);
+
+		if (rel == NULL)
+			nblocks = first;
+		else if (rel->rd_rel->relfilenode != member->filenode)
+		{
+			stale++;
+			nblocks = first;
+		}
+		else if (first == 0)
+			nblocks = RelationGetNumberOfBlocks(rel);
+		if (first < nblocks && method->inspect)
+		{
+			stale += method->inspect(rel, walk->target, walk->options, result);
+			nblocks = first;
+		}
+		if (first < nblocks)
+			stale += inspect_rows(rel, first, Min(step, nblocks - first), walk, result);
+		if (rel)
+			relation_close(rel, AccessShareLock);
+		MemoryContextSwitchTo(caller);
+		MemoryContextDelete(context);
+		progress_update(member->first + Min(first + (uint64) step, nblocks),
+						rotated(walk->shared));
+	}
+	return stale;
+}
+
+/*
  * Looks at every value once, under one snapshot. Returns how many still need
  * rotation; those that do not open are counted apart.
  */
@@ -709,27 +887,18 @@ check_pass(Walk *walk, WalkResult *result)
 {
 	const WalkMethod *method = walk_methods[walk->shared->method];
 	int64		stale = 0;
-	List	   *rels;
-	ListCell   *cell;
 
+	memset(result, 0, sizeof(*result));
+	list_members(walk);
+	SPI_commit();
 	progress_phase(PROGRESS_CHECKING);
-	XactIsoLevel = XACT_READ_COMMITTED;
-	SetCurrentStatementStartTimestamp();
+	progress_total(walk->shared->total);
+	begin_work();
 	if (method->before_inspect)
 		method->before_inspect(walk->members, walk->shared->nmembers, walk->options);
-	memset(result, 0, sizeof(*result));
-	rels = target_open(walk->target, AccessShareLock, "rotate");
 	PushActiveSnapshot(GetTransactionSnapshot());
-	foreach(cell, rels)
-	{
-		Relation	rel = lfirst(cell);
-
-		if (method->check)
-			method->check(rel, walk->target);
-		stale += (method->inspect ? method->inspect : inspect_rows)(rel, walk->target,
-																   walk->options, result);
-		relation_close(rel, NoLock);
-	}
+	for (int i = 0; i < walk->shared->nmembers; i++)
+		stale += inspect_member(&walk->members[i], walk, result);
 	PopActiveSnapshot();
 	SPI_commit();
 	return stale;
@@ -762,7 +931,10 @@ run_passes(Walk *walk, WalkResult *result)
 								(long long) stale),
 						 errhidestmt(true), errhidecontext(true)));
 		walk->shared->nbad = 0;
-		walk->vacuumed_at = walk->cold_at = 0;
+		walk->shared->processes = 1;
+		walk->vacuumed_at = 0;
+		walk->started = walk->reported = GetCurrentTimestamp();
+		walk->rotated_before = rotated(walk->shared);
 		pg_atomic_write_u64(&walk->shared->counters[WALK_BLOCKS], 0);
 		list_members(walk);
 		SPI_commit();
@@ -783,7 +955,7 @@ make_state(const TargetColumn *target, int method, const WalkOptions *options)
 	namestrcpy(&shared->column, target->name);
 	shared->method = method;
 	shared->batch_blocks = (uint32) options->batch_blocks;
-	shared->processes = options->workers;
+	shared->processes = 1;
 	shared->busy_share = options->busy_share;
 	shared->max_wal_rate = options->max_wal_rate;
 	shared->max_lag = options->max_lag;
@@ -812,11 +984,7 @@ walk_column(TargetColumn *target, int method, const WalkOptions *options, WalkRe
 	PG_ENSURE_ERROR_CLEANUP(end_walk_on_error, PointerGetDatum(&walk));
 	{
 		if (options->workers > 1)
-		{
-			share_state(&walk);
-			if (walk.segment)
-				walk.workers = walk_workers_start(walk.segment, options->workers - 1);
-		}
+			start_workers(&walk);
 		run_passes(&walk, result);
 		register_column(&walk);
 	}

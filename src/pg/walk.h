@@ -20,6 +20,7 @@
 typedef struct WalkMember
 {
 	Oid			relid;
+	Oid			filenode;		/* a rewrite of the relation gives it another */
 	BlockNumber nblocks;
 	uint64		first;
 } WalkMember;
@@ -55,7 +56,7 @@ typedef struct WalkShared
 	NameData	column;
 	int			method;			/* index into walk_methods */
 	uint32		batch_blocks;
-	int			processes;
+	int			processes;		/* that run, the caller included */
 	double		busy_share;		/* of time, 0 < share <= 1 */
 	uint64		max_wal_rate;	/* bytes per second of all processes, 0 for none */
 	uint64		max_lag;		/* bytes a standby may be behind, 0 for any */
@@ -77,8 +78,11 @@ typedef struct WalkShared
 	slock_t		lock;			/* of what follows */
 	int			nbad;			/* bad values, of which WALK_BAD_KEPT are kept */
 	WalkBadValue bad[WALK_BAD_KEPT];
-	int			error_code;		/* of the first worker that failed, or 0 */
+	bool		failed;			/* a worker did; what follows is of the first */
+	int			error_code;		/* 0 until the rest is written */
 	char		error_message[512];
+	char		error_detail[512];	/* "" for none */
+	char		error_hint[512];
 } WalkShared;
 
 /* A batch: a block range of one relation, locked, in its own transaction. */
@@ -194,7 +198,7 @@ extern bool walk_next_batch(WalkShared *shared, const WalkMember *members,
 extern bool walk_hold_members(const WalkShared *shared, const WalkMember *members);
 extern void walk_release_members(const WalkShared *shared, const WalkMember *members);
 
-/* Sleeps, but wakes for interrupts. */
+/* Sleeps, but wakes for interrupts. Holds back nobody's VACUUM meanwhile. */
 extern void walk_sleep(double ms);
 
 /* Waits as the walk's limits demand, outside a transaction's work. */
@@ -205,14 +209,18 @@ extern void walk_throttle(WalkShared *shared, TimestampTz started, uint64 wal_be
 
 typedef struct WalkWorkers WalkWorkers;
 
-/* Starts up to n workers on a shared segment; says so if there are fewer. */
+/* Starts up to n workers on a shared segment. */
 extern WalkWorkers *walk_workers_start(dsm_segment *segment, int n);
+extern int	walk_workers_count(WalkWorkers *workers);
 
 /* Whether any still runs. */
 extern bool walk_workers_running(WalkWorkers *workers);
 extern void walk_workers_terminate(WalkWorkers *workers);
 
-/* Runs VACUUM on a relation in a background worker and waits; false without a worker. */
+/*
+ * Runs VACUUM on a relation in a background worker and waits for it; false
+ * without a worker. Passes over a relation that someone else vacuums.
+ */
 extern bool walk_vacuum(Oid relid);
 
 #endif

@@ -65,11 +65,13 @@ walk_workers_start(dsm_segment *segment, int n)
 	while (workers->count < n &&
 		   RegisterDynamicBackgroundWorker(&worker, &workers->handles[workers->count]))
 		workers->count++;
-	if (workers->count < n)
-		ereport(NOTICE, (errmsg("%d of %d workers started", workers->count + 1, n + 1),
-						 errdetail("The server has no more background workers to give."),
-						 errhint("Raise max_worker_processes.")));
 	return workers;
+}
+
+int
+walk_workers_count(WalkWorkers *workers)
+{
+	return workers->count;
 }
 
 bool
@@ -108,18 +110,25 @@ static void
 keep_error(WalkShared *shared, MemoryContext context)
 {
 	ErrorData  *error;
+	bool		first;
 
 	MemoryContextSwitchTo(context);
 	error = CopyErrorData();
-	pg_atomic_write_u32(&shared->stop, 1);
 	SpinLockAcquire(&shared->lock);
-	if (shared->error_code == 0)
+	first = !shared->failed;
+	shared->failed = true;
+	SpinLockRelease(&shared->lock);
+	if (first)
 	{
-		shared->error_code = error->sqlerrcode;
 		strlcpy(shared->error_message, error->message ? error->message : "unknown error",
 				sizeof(shared->error_message));
+		strlcpy(shared->error_detail, error->detail ? error->detail : "",
+				sizeof(shared->error_detail));
+		strlcpy(shared->error_hint, error->hint ? error->hint : "", sizeof(shared->error_hint));
+		pg_write_barrier();
+		shared->error_code = error->sqlerrcode;
 	}
-	SpinLockRelease(&shared->lock);
+	pg_atomic_write_u32(&shared->stop, 1);
 }
 
 /* Rotates batches until none is left or the walk stops. */
@@ -212,7 +221,8 @@ dbcrypt_vacuum_worker_main(Datum arg)
 	pgstat_report_activity(STATE_RUNNING, "dbcrypt: VACUUM between batches");
 	statement = makeNode(VacuumStmt);
 	statement->is_vacuumcmd = true;
-	statement->options = list_make1(makeDefElem("truncate", (Node *) makeString("off"), -1));
+	statement->options = list_make2(makeDefElem("truncate", (Node *) makeString("off"), -1),
+									makeDefElem("skip_locked", NULL, -1));
 	statement->rels = list_make1(makeVacuumRelation(NULL, order.relid, NIL));
 	pstate = make_parsestate(NULL);
 	ExecVacuum(pstate, statement, true);
