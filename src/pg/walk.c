@@ -859,15 +859,18 @@ inspect_member(const WalkMember *member, Walk *walk, WalkResult *result)
 			stale++;
 			nblocks = first;
 		}
-		else if (first == 0)
-			nblocks = RelationGetNumberOfBlocks(rel);
-		if (first < nblocks && method->inspect)
+		else if (method->inspect)
 		{
 			stale += method->inspect(rel, walk->target, walk->options, result);
 			nblocks = first;
 		}
-		if (first < nblocks)
-			stale += inspect_rows(rel, first, Min(step, nblocks - first), walk, result);
+		else
+		{
+			if (first == 0)
+				nblocks = RelationGetNumberOfBlocks(rel);
+			if (first < nblocks)
+				stale += inspect_rows(rel, first, Min(step, nblocks - first), walk, result);
+		}
 		if (rel)
 			relation_close(rel, AccessShareLock);
 		MemoryContextSwitchTo(caller);
