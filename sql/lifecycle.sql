@@ -183,6 +183,24 @@ SELECT * FROM dbcrypt_encrypt_column('checks', 'c', dry_run => true);
 SELECT * FROM dbcrypt_encrypt_column('checks', 'c');
 SELECT * FROM dbcrypt_encrypt_column('checks', 'w');
 
+-- An adopted column whose values stand in some rows only: the others are left alone.
+CREATE TABLE adopted (id int, kind text, v text);
+SELECT dbcrypt_adopt('adopted', 'v', 'lockbox', '{"where": "kind = ''secret''", "table": "adopted", "attribute": "v"}');
+INSERT INTO adopted VALUES (1, 'secret', 'plain'), (2, 'public', 'plain'), (3, 'secret', NULL);
+SELECT * FROM dbcrypt_encrypt_column('adopted', 'v');
+SELECT id, v = 'plain' AS plain, dbcrypt_is_encrypted(v) AS native FROM adopted ORDER BY id;
+SET dbcrypt.decrypt_keys = :'id2';
+BEGIN;
+SELECT * FROM dbcrypt_decrypt_column('adopted', 'v');
+SELECT id, v FROM adopted ORDER BY id;
+ROLLBACK;
+RESET dbcrypt.decrypt_keys;
+SELECT dbcrypt_delete_column('adopted', 'v', 'public.adopted.v');
+SELECT id, v FROM adopted ORDER BY id;
+CREATE TABLE document (j jsonb);
+SELECT dbcrypt_adopt('document', 'j', 'lockbox', '{"json": "$.token", "table": "document"}');
+SELECT dbcrypt_delete_column('document', 'j', 'public.document.j');
+
 -- In one transaction with changes of its own, and rolled back.
 BEGIN;
 INSERT INTO empty VALUES ('in the same transaction');
@@ -271,7 +289,7 @@ SELECT v FROM owned WHERE id = 2;
 
 RESET dbcrypt.keys;
 SET client_min_messages = warning;
-DROP TABLE person, before, uses_row_type, twin, part, base, raw, empty, checks, constrained, guarded, by_value, owned CASCADE;
+DROP TABLE person, before, uses_row_type, twin, part, base, raw, empty, checks, constrained, guarded, by_value, owned, adopted, document CASCADE;
 DROP SCHEMA "Odd" CASCADE;
 DROP DOMAIN short;
 REVOKE ALL ON FUNCTION dbcrypt_encrypt_column, dbcrypt_decrypt_column, dbcrypt_delete_column FROM regress_dbcrypt_owner, regress_dbcrypt_other;
