@@ -287,6 +287,19 @@ SET dbcrypt.keys = :'key1';
 SELECT dbcrypt_encrypt_column('owned', 'v');
 SELECT v FROM owned WHERE id = 2;
 
+SET dbcrypt.keys = :'both';
+-- An envelope cut short is no plaintext: it is neither encrypted again nor let pass.
+CREATE TABLE damaged (id int, v text);
+INSERT INTO damaged SELECT 1, left(dbcrypt_encrypt('hello'), 41);
+\set VERBOSITY terse
+SELECT * FROM dbcrypt_encrypt_column('damaged', 'v');
+SET dbcrypt.decrypt_keys = :'id2';
+SELECT * FROM dbcrypt_decrypt_column('damaged', 'v');
+RESET dbcrypt.decrypt_keys;
+\set VERBOSITY default
+SELECT state, "values" FROM dbcrypt_verify('damaged', 'v');
+DROP TABLE damaged;
+
 RESET dbcrypt.keys;
 SET client_min_messages = warning;
 DROP TABLE person, before, uses_row_type, twin, part, base, raw, empty, checks, constrained, guarded, by_value, owned, adopted, document CASCADE;

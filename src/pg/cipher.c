@@ -278,6 +278,21 @@ plaintext_of_cell(ColumnCipher *cipher, const dbcrypt_cell *cell)
 	return plaintext;
 }
 
+/*
+ * Whether a value that is no envelope begins like one: cut short or spoiled, and
+ * not to be taken for plaintext.
+ */
+static bool
+is_damaged(dbcrypt_form form, const uint8_t *value, size_t size)
+{
+	char		key_id[DBCRYPT_KEY_ID_LEN + 1];
+	size_t		header = form == DBCRYPT_TEXT ? 16 : 12;
+
+	return size >= header &&
+		dbcrypt_read_header(form, value, dbcrypt_envelope_size(form, 0), key_id) !=
+			DBCRYPT_NOT_AN_ENVELOPE;
+}
+
 /* Encrypts what is not encrypted; what is must open, and stays. */
 static dbcrypt_status
 encrypt_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, NewCell *new_cell, bool *changed)
@@ -289,7 +304,8 @@ encrypt_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, NewCell *new_cell, 
 	{
 		dbcrypt_status status = prove_cell(cipher, cell, &key);
 
-		if (status != DBCRYPT_NOT_AN_ENVELOPE)
+		if (status != DBCRYPT_NOT_AN_ENVELOPE ||
+			is_damaged(cipher->form, cell->value, cell->value_size))
 			return status;
 	}
 	plaintext = plaintext_of_cell(cipher, cell);
@@ -309,7 +325,8 @@ decrypt_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, NewCell *new_cell, 
 	if (dbcrypt_scheme_inspect(cipher->scheme, cell) != DBCRYPT_CELL_ENCRYPTED)
 		return DBCRYPT_OK;
 	status = open_cell(cipher, cell, &plaintext, &key);
-	if (status == DBCRYPT_NOT_AN_ENVELOPE)
+	if (status == DBCRYPT_NOT_AN_ENVELOPE &&
+		!is_damaged(cipher->form, cell->value, cell->value_size))
 		return DBCRYPT_OK;
 	if (status != DBCRYPT_OK)
 		return status;
@@ -779,7 +796,8 @@ examine_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, bool open, char *ke
 	switch (status)
 	{
 		case DBCRYPT_NOT_AN_ENVELOPE:
-			return CIPHER_PLAINTEXT;
+			return is_damaged(cipher->form, cell->value, cell->value_size) ? CIPHER_FAILED :
+				CIPHER_PLAINTEXT;
 		case DBCRYPT_NO_KEYS:
 		case DBCRYPT_KEY_NOT_LOADED:
 			return CIPHER_NOT_LOADED;
@@ -834,6 +852,7 @@ identify_envelope(ColumnCipher *cipher, TupleTableSlot *slot, char *key_id)
 {
 	bool		isnull;
 	Datum		stored = slot_getattr(slot, cipher->attnum, &isnull);
+	struct varlena *prefix;
 
 	key_id[0] = '\0';
 	if (isnull)
@@ -843,7 +862,9 @@ identify_envelope(ColumnCipher *cipher, TupleTableSlot *slot, char *key_id)
 		case DBCRYPT_OK:
 			return key_state(key_id);
 		case DBCRYPT_NOT_AN_ENVELOPE:
-			return CIPHER_PLAINTEXT;
+			prefix = PG_DETOAST_DATUM_SLICE(stored, 0, 16);
+			return is_damaged(cipher->form, (uint8_t *) VARDATA(prefix),
+							  VARSIZE(prefix) - VARHDRSZ) ? CIPHER_FAILED : CIPHER_PLAINTEXT;
 		default:
 			return CIPHER_FAILED;
 	}
