@@ -48,8 +48,6 @@ my $pid = $session->query_safe('SELECT pg_backend_pid()');
 write_key_file(key_file($node), $new, $old);
 $session->query_safe('SELECT dbcrypt_register_keys()');
 
-my @ciphertexts = split /\n/,
-  $node->safe_psql('postgres', q{SELECT c FROM secrets UNION ALL SELECT encode(b, 'hex') FROM secrets});
 $session->query_safe("ALTER TABLE secrets ADD CHECK (dbcrypt_key_id(c) = '${\key_id($old)}')");
 my $messages = (run_sql($session, "SELECT dbcrypt_rotate('secrets', 'c')"))[1];
 like($messages, qr/violates check constraint/, 'a rotation that fails on a constraint');
@@ -91,7 +89,6 @@ append_to_file("$dump/messages", $messages);
 $session->quit;
 $node->stop;
 
-my $relation = grep_files("$data/base", $control);
 cmp_ok(scalar(grep_files("$data/base", $control)), '>', 0, 'the search finds plaintext in relation files');
 cmp_ok(scalar(grep_files("$data/pg_wal", $control)), '>', 0, '... in WAL');
 is_deeply([ grep_files($dump, $control) ], [ map { "$dump/$_" } qw(all custom plain) ], '... in dumps');
@@ -109,8 +106,8 @@ foreach my $name (sort keys %where)
 	no_key_in_files_ok($where{$name}, $old, "$name (old)");
 }
 
-# 64 characters from the middle are most of the smallest ciphertext.
+# More of an envelope than its header, in either form: part of the ciphertext.
 my $log = slurp_file($node->logfile) . $messages;
-is(scalar(grep { index($log, substr($_, 20, 64)) >= 0 } @ciphertexts),
-	0, 'no ciphertext in the log or a message');
+is(join(' ', $log =~ /(?:dbc1[A-Za-z0-9+\/]{20,}|75b73501[0-9a-f]{30,})/g),
+	'', 'no ciphertext in the log or a message');
 done_testing();
