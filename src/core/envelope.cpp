@@ -28,6 +28,8 @@ constexpr size_t overhead = ciphertext_at + Aead::tag_size;
 constexpr size_t header_text_size = base64_encoded_size(header_size);
 constexpr size_t ciphertext_text_at = base64_encoded_size(ciphertext_at);
 static_assert(header_size % 3 == 0 && ciphertext_at % 3 == 0);
+/* So the shortest text, padded as far as may be, still holds a tag. */
+static_assert(base64_decoded_room(base64_encoded_size(overhead)) - 2 >= overhead);
 
 void
 write_header(const KeyId &id, uint8_t *out)
@@ -67,7 +69,7 @@ take_apart(dbcrypt_form form, Bytes envelope, uint8_t *room, Parts *parts)
 		size != ciphertext_at)
 		return false;
 	const Bytes rest = envelope.subspan(ciphertext_text_at);
-	if (!base64_decode(rest.data(), rest.size(), room, &size) || size < Aead::tag_size)
+	if (!base64_decode(rest.data(), rest.size(), room, &size))
 		return false;
 	parts->sealed = {room, size};
 	return true;

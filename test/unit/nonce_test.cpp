@@ -44,6 +44,18 @@ TEST(Nonce, NeverTwiceAcrossManyPools)
 	EXPECT_EQ(seen.count(Octets(nonce_size, 0)), 0U);
 }
 
+TEST(Nonce, EveryByteOfItIsRandom)
+{
+	Octets seen(nonce_size, 0);
+	for (int i = 0; i < 100; i++)
+	{
+		const Octets one = nonce();
+		for (size_t at = 0; at < nonce_size; at++)
+			seen[at] |= one[at];
+	}
+	EXPECT_EQ(seen, Octets(nonce_size, 0xFF));
+}
+
 TEST(Nonce, ForkedProcessesShareNone)
 {
 	nonce(); /* The pool is filled, and most of it is left. */

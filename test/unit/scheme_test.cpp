@@ -733,6 +733,27 @@ TEST(EveryScheme, ShortAndMalformedValues)
 	}
 }
 
+TEST(EveryScheme, WhatNamesThePrimaryKeyIsLeftUnopened)
+{
+	TestRing ring(hex_key(1) + "," + hex_key(2));
+	for (const auto &[name, place] : every_case())
+	{
+		Row row;
+		ASSERT_EQ(seal(name, ring, place, octets("plaintext"), &row), DBCRYPT_OK);
+		/* Within the ciphertext, to another letter of base64. */
+		uint8_t &byte = (*row.value)[row.value->size() / 2];
+		byte = byte == 'A' ? 'B' : 'A';
+		Row rotated;
+		bool changed = true;
+		const auto status = rotate(name, ring, place, row, &rotated, &changed);
+		EXPECT_EQ(status, dbcrypt_scheme_traits_of(scheme(name))->names_key
+							  ? DBCRYPT_OK
+							  : DBCRYPT_AUTHENTICATION_FAILED)
+			<< name;
+		EXPECT_FALSE(changed);
+	}
+}
+
 TEST(Coder, PlaintextIsEncryptedByRotation)
 {
 	TestRing ring(hex_key(0x61));
@@ -816,6 +837,36 @@ TEST(GitlabToken, IsDeterministicAndRotatedFromTheOlderSpelling)
 	/* Under the primary key the older spelling stays: the application finds it too. */
 	EXPECT_EQ(rotate("gitlab_token", old, {}, older, &from_older, &changed), DBCRYPT_OK);
 	EXPECT_FALSE(changed);
+}
+
+TEST(GitlabToken, TheNonceIsTwelveCharacters)
+{
+	TestRing ring(hex_key(1));
+	Octets out;
+	Octets nonce = octets("0123456789ab");
+	EXPECT_EQ(open("gitlab_token", ring, {},
+				   seal_with_nonce("gitlab_token", hex_key(1), {}, octets("x"), nonce), &out),
+			  DBCRYPT_OK);
+	nonce[10] = 0xC3;
+	nonce[11] = 0xA9;
+	EXPECT_EQ(open("gitlab_token", ring, {},
+				   seal_with_nonce("gitlab_token", hex_key(1), {}, octets("x"), nonce), &out),
+			  DBCRYPT_NOT_AN_ENVELOPE);
+}
+
+TEST(Containarium, TheNonceIsTwelveBytes)
+{
+	TestRing ring(hex_key(1));
+	const Place place{DBCRYPT_BINARY};
+	Row row;
+	ASSERT_EQ(seal("containarium", ring, place, octets("x"), &row), DBCRYPT_OK);
+	Octets out;
+	for (const Companion &companion :
+		 {Companion(), Companion(Octets()), Companion(first_bytes(*row.companion, 11))})
+		EXPECT_EQ(open("containarium", ring, place, {row.value, companion}, &out),
+				  DBCRYPT_NOT_AN_ENVELOPE);
+	row.companion->push_back(0);
+	EXPECT_EQ(open("containarium", ring, place, row, &out), DBCRYPT_NOT_AN_ENVELOPE);
 }
 
 TEST(Lockbox, OneKeyForEveryTableAndAttribute)
