@@ -39,4 +39,11 @@ extern char *inplace_describe_users(Oid relid);
  */
 extern void prunelog_page(Buffer buffer);
 
+/*
+ * Makes the commit of this transaction wait for our records, on disk and on
+ * synchronous standbys: page images belong to no transaction, so that no commit
+ * would, and neither does one that has logged nothing itself.
+ */
+extern void prunelog_await(void);
+
 #endif

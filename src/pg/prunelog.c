@@ -10,7 +10,9 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "access/xloginsert.h"
+#include "catalog/pg_control.h"
 #include "compat.h"
 #include "inplace.h"
 #include "storage/bufmgr.h"
@@ -28,4 +30,15 @@ prunelog_page(Buffer buffer)
 	XLogRegisterBuffer(0, buffer, REGBUF_STANDARD | REGBUF_FORCE_IMAGE);
 	lsn = XLogInsert(RM_HEAP2_ID, info);
 	PageSetLSN(BufferGetPage(buffer), lsn);
+}
+
+void
+prunelog_await(void)
+{
+	char		nothing = 0;
+
+	(void) GetCurrentTransactionId();
+	XLogBeginInsert();
+	XLogRegisterData(&nothing, sizeof(nothing));
+	(void) XLogInsert(RM_XLOG_ID, XLOG_NOOP);
 }

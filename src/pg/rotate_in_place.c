@@ -4,7 +4,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_inherits.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -85,9 +84,7 @@ dbcrypt_rotate_in_place(PG_FUNCTION_ARGS)
 						 errhidecontext(true)));
 	if (result.rotated > 0)
 		refresh_statistics(&target);
-
-	/* Page changes have no commit that waits for their WAL: this one does. */
-	(void) GetCurrentTransactionId();
+	prunelog_await();
 	SPI_commit();
 	SPI_finish();
 
