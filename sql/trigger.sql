@@ -65,6 +65,14 @@ DELETE FROM account WHERE id = 14;
 SET dbcrypt.keys = :'both';
 INSERT INTO account VALUES (14, 'new', 'dbc1AXLNboQixAcBERERERERERERERERx6oXAGqWklzeqpDuegsG0Q==');
 INSERT INTO account VALUES (14, 'new', 'dbc1AnLNboQixAcAERERERERERERERERx6oXAGqWklzeqpDuegsG0Q==');
+-- A damaged envelope does not come in, nor does it stop updates of its row.
+INSERT INTO account VALUES (14, 'new', 'dbc1AXLNboQixAcAERERERERERERERERx6oXAGqWklzeqpDueg');
+ALTER TABLE account DISABLE TRIGGER account_encrypt;
+INSERT INTO account VALUES (14, 'new', 'dbc1AXLNboQixAcAERERERERERERERERx6oXAGqWklzeqpDueg');
+ALTER TABLE account ENABLE TRIGGER account_encrypt;
+UPDATE account SET note = 'touched' WHERE id = 14;
+UPDATE account SET secret = 'mended' WHERE id = 14;
+DELETE FROM account WHERE id = 14;
 -- An unregistered key, and a revoked one, whether loaded or not.
 INSERT INTO account VALUES (14, 'new', 'dbc1AQAAAAAAAAAAERERERERERERERERx6oXAGqWklzeqpDuegsG0Q==');
 SELECT dbcrypt_revoke_key(:'id1');

@@ -54,10 +54,10 @@ typedef enum RewriteKind
 /* What a rewrite did, in values. */
 typedef struct RewriteCounts
 {
-	int64		scanned;
-	int64		changed;
-	int64		kept;
-	int64		nulls;
+	int64 scanned;
+	int64 changed;
+	int64 kept;
+	int64 nulls;
 } RewriteCounts;
 
 /* The new value of the row at work. */
@@ -88,12 +88,12 @@ static bool
 process_rows(RewriteKind kind, Relation rel, const TargetColumn *target, Relation new_heap,
 			 bool stop_at_change, RewriteCounts *counts)
 {
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	RowUpdater	updater;
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	RowUpdater updater;
 	TableScanDesc scan;
 	BulkInsertState bulk = NULL;
-	CommandId	command = 0;
-	bool		stopped = false;
+	CommandId command = 0;
+	bool stopped = false;
 
 	if (new_heap)
 	{
@@ -154,14 +154,14 @@ swap_heaps(Oid relid, Oid new_relid, char persistence)
 		.arg = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
 										  get_rel_name(relid)),
 		.previous = error_context_stack};
-	int			nestlevel = NewGUCNestLevel();
+	int nestlevel = NewGUCNestLevel();
 
 	/* A parallel worker would log its error itself, with the DETAIL. */
 	(void) set_config_option("max_parallel_maintenance_workers", "0", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 	error_context_stack = &context;
-	finish_heap_swap(relid, new_relid, false, false, true, true, RecentXmin,
-					 ReadNextMultiXactId(), persistence);
+	finish_heap_swap(relid, new_relid, false, false, true, true, RecentXmin, ReadNextMultiXactId(),
+					 persistence);
 	error_context_stack = context.previous;
 	AtEOXact_GUC(false, nestlevel);
 }
@@ -170,10 +170,10 @@ swap_heaps(Oid relid, Oid new_relid, char persistence)
 static void
 rewrite_relation(RewriteKind kind, Relation rel, const TargetColumn *target, RewriteCounts *counts)
 {
-	Oid			relid = RelationGetRelid(rel);
-	char		persistence = rel->rd_rel->relpersistence;
-	Oid			new_relid;
-	Relation	new_heap;
+	Oid relid = RelationGetRelid(rel);
+	char persistence = rel->rd_rel->relpersistence;
+	Oid new_relid;
+	Relation new_heap;
 
 	new_relid = make_new_heap(relid, rel->rd_rel->reltablespace, rel->rd_rel->relam, persistence,
 							  AccessExclusiveLock);
@@ -196,7 +196,7 @@ member_of(AttrNumber attnum)
 static bool
 expression_reads(Node *expression, const Bitmapset *columns)
 {
-	Bitmapset  *inputs = NULL;
+	Bitmapset *inputs = NULL;
 
 	pull_varattnos(expression, 1, &inputs);
 	return bms_overlap(inputs, columns) || bms_is_member(member_of(0), inputs);
@@ -206,26 +206,24 @@ expression_reads(Node *expression, const Bitmapset *columns)
 static void
 check_unique_indexes(Relation rel, AttrNumber attnum)
 {
-	Bitmapset  *columns = column_dependents(rel, attnum);
-	ListCell   *cell;
+	Bitmapset *columns = column_dependents(rel, attnum);
+	ListCell *cell;
 
 	foreach(cell, RelationGetIndexList(rel))
 	{
-		Relation	index = relation_open(lfirst_oid(cell), AccessShareLock);
+		Relation index = relation_open(lfirst_oid(cell), AccessShareLock);
 		Form_pg_index form = index->rd_index;
-		bool		included =
-			expression_reads((Node *) RelationGetIndexExpressions(index), columns);
+		bool included = expression_reads((Node *) RelationGetIndexExpressions(index), columns);
 
 		for (int i = 0; i < form->indnkeyatts; i++)
 			included |= bms_is_member(member_of(form->indkey.values[i]), columns);
 		if (included && (form->indisunique || form->indisexclusion))
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("column \"%s\" of table \"%s\" is part of unique index \"%s\"",
-							get_attname(RelationGetRelid(rel), attnum, false),
-							RelationGetRelationName(rel), RelationGetRelationName(index)),
-					 errdetail("The same plaintext encrypted twice gives different values."),
-					 errhint("Drop the index or constraint.")));
+			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+							errmsg("column \"%s\" of table \"%s\" is part of unique index \"%s\"",
+								   get_attname(RelationGetRelid(rel), attnum, false),
+								   RelationGetRelationName(rel), RelationGetRelationName(index)),
+							errdetail("The same plaintext encrypted twice gives different values."),
+							errhint("Drop the index or constraint.")));
 		relation_close(index, NoLock);
 	}
 }
@@ -255,17 +253,16 @@ check_rewritable(Relation rel)
 static List *
 add_parents(List *relids, Oid relid)
 {
-	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
+	Relation inherits = table_open(InheritsRelationId, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(relid));
 	scan = systable_beginscan(inherits, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		relids =
-			list_append_unique_oid(relids, ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent);
+		relids = list_append_unique_oid(relids, ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent);
 	systable_endscan(scan);
 	table_close(inherits, AccessShareLock);
 	return relids;
@@ -275,11 +272,11 @@ add_parents(List *relids, Oid relid)
 static bool
 statistics_cover(Oid statistics, const Bitmapset *columns)
 {
-	HeapTuple	tuple = SearchSysCache1(STATEXTOID, ObjectIdGetDatum(statistics));
+	HeapTuple tuple = SearchSysCache1(STATEXTOID, ObjectIdGetDatum(statistics));
 	Form_pg_statistic_ext form;
-	Datum		expressions;
-	bool		isnull;
-	bool		covers = false;
+	Datum expressions;
+	bool isnull;
+	bool covers = false;
 
 	if (!HeapTupleIsValid(tuple))
 		return false;
@@ -301,20 +298,20 @@ statistics_cover(Oid statistics, const Bitmapset *columns)
 static void
 remove_statistics(Oid relid, const char *column)
 {
-	Relation	rel = relation_open(relid, AccessShareLock);
-	AttrNumber	attnum = get_attnum(relid, column);
-	ListCell   *cell;
+	Relation rel = relation_open(relid, AccessShareLock);
+	AttrNumber attnum = get_attnum(relid, column);
+	ListCell *cell;
 
 	if (attnum > 0)
 	{
-		Bitmapset  *columns = column_dependents(rel, attnum);
-		int			member = -1;
+		Bitmapset *columns = column_dependents(rel, attnum);
+		int member = -1;
 
 		while ((member = bms_next_member(columns, member)) >= 0)
 			RemoveStatistics(relid, member + FirstLowInvalidHeapAttributeNumber);
 		foreach(cell, RelationGetIndexList(rel))
 		{
-			Relation	index = relation_open(lfirst_oid(cell), AccessShareLock);
+			Relation index = relation_open(lfirst_oid(cell), AccessShareLock);
 
 			if (expression_reads((Node *) RelationGetIndexExpressions(index), columns))
 				RemoveStatistics(lfirst_oid(cell), 0);
@@ -334,7 +331,7 @@ remove_statistics(Oid relid, const char *column)
 static void
 remove_all_statistics(const TargetColumn *target)
 {
-	List	   *relids = find_all_inheritors(target->relid, NoLock, NULL);
+	List *relids = find_all_inheritors(target->relid, NoLock, NULL);
 
 	for (int i = 0; i < list_length(relids); i++)
 		relids = add_parents(relids, list_nth_oid(relids, i));
@@ -347,8 +344,8 @@ remove_all_statistics(const TargetColumn *target)
 static bool
 add_used_key(void *arg, Relation rel, CipherState state, const char *key_id, ItemPointer tid)
 {
-	List	  **keys = arg;
-	ListCell   *cell;
+	List **keys = arg;
+	ListCell *cell;
 
 	if (key_id[0] == '\0')
 		return true;
@@ -363,15 +360,17 @@ add_used_key(void *arg, Relation rel, CipherState state, const char *key_id, Ite
 static void
 check_decrypt_keys_setting(List *members, const TargetColumn *target)
 {
-	List	   *keys = NIL;
-	ListCell   *cell;
+	List *keys = NIL;
+	ListCell *cell;
 	StringInfoData all;
 	StringInfoData missing;
 
 	initStringInfo(&all);
 	initStringInfo(&missing);
 	foreach(cell, members)
+	{
 		identify_values(lfirst(cell), target, add_used_key, &keys);
+	}
 	foreach(cell, keys)
 	{
 		const char *key_id = lfirst(cell);
@@ -396,9 +395,9 @@ static RewriteCounts
 rewrite_column(RewriteKind kind, TargetColumn *target, const char *function, bool dry_run)
 {
 	RewriteCounts counts = {0};
-	List	   *members;
-	ListCell   *cell;
-	bool		rewritten = false;
+	List *members;
+	ListCell *cell;
+	bool rewritten = false;
 
 	PreventCommandDuringRecovery(function);
 	if (!dry_run)
@@ -410,11 +409,11 @@ rewrite_column(RewriteKind kind, TargetColumn *target, const char *function, boo
 			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 							errmsg("dbcrypt_delete_column() cannot delete fields of JSON"),
 							errhint("Remove them with UPDATE, then run VACUUM FULL.")));
-		target->aad = NULL;		/* not needed, and not to stand in the way */
+		target->aad = NULL; /* not needed, and not to stand in the way */
 	}
 	foreach(cell, members)
 	{
-		Relation	rel = lfirst(cell);
+		Relation rel = lfirst(cell);
 
 		check_rewritable(rel);
 		if (kind == REWRITE_ENCRYPT)
@@ -426,7 +425,7 @@ rewrite_column(RewriteKind kind, TargetColumn *target, const char *function, boo
 
 	foreach(cell, members)
 	{
-		Relation	rel = lfirst(cell);
+		Relation rel = lfirst(cell);
 		RewriteCounts before = counts;
 
 		if (dry_run)
@@ -450,8 +449,7 @@ rewrite_column(RewriteKind kind, TargetColumn *target, const char *function, boo
 		column_register(target);
 	else
 		foreach(cell, find_all_inheritors(target->relid, NoLock, NULL))
-			(void) column_unregister(lfirst_oid(cell),
-									 get_attnum(lfirst_oid(cell), target->name));
+			(void) column_unregister(lfirst_oid(cell), get_attnum(lfirst_oid(cell), target->name));
 	SPI_finish();
 	return counts;
 }
@@ -471,18 +469,18 @@ static bool
 dry_run_argument(FunctionCallInfo fcinfo, int n)
 {
 	if (PG_ARGISNULL(n))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("dry_run must not be null")));
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("dry_run must not be null")));
 	return PG_GETARG_BOOL(n);
 }
 
 static Datum
 counts_result(FunctionCallInfo fcinfo, const RewriteCounts *counts)
 {
-	TupleDesc	desc;
-	bool		nulls[4] = {false};
-	Datum		values[] = {Int64GetDatum(counts->scanned), Int64GetDatum(counts->changed),
-		Int64GetDatum(counts->kept), Int64GetDatum(counts->nulls)};
+	TupleDesc desc;
+	bool nulls[4] = {false};
+	Datum values[] = {Int64GetDatum(counts->scanned), Int64GetDatum(counts->changed),
+					  Int64GetDatum(counts->kept), Int64GetDatum(counts->nulls)};
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -522,10 +520,10 @@ dbcrypt_delete_column(PG_FUNCTION_ARGS)
 {
 	TargetColumn target = {0};
 	RewriteCounts counts;
-	char	   *confirm = PG_ARGISNULL(2) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(2));
-	char	   *namespace;
-	char	   *table;
-	char	   *plain;
+	char *confirm = PG_ARGISNULL(2) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(2));
+	char *namespace;
+	char *table;
+	char *plain;
 
 	target_arguments(fcinfo, &target);
 	column_check_owner(target.relid);
@@ -535,9 +533,9 @@ dbcrypt_delete_column(PG_FUNCTION_ARGS)
 	if (strcmp(confirm, plain) != 0 &&
 		strcmp(confirm, psprintf("%s.%s", quote_qualified_identifier(namespace, table),
 								 quote_identifier(target.name))) != 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("confirm must be \"%s\"", plain),
-						errdetail("The values of the column are destroyed for good.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("confirm must be \"%s\"", plain),
+				 errdetail("The values of the column are destroyed for good.")));
 
 	counts = rewrite_column(REWRITE_DELETE, &target, "dbcrypt_delete_column()", false);
 	PG_RETURN_INT64(counts.changed);

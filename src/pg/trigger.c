@@ -26,11 +26,11 @@ PG_FUNCTION_INFO_V1(dbcrypt_encrypt_trigger);
 /* What one trigger of one relation needs for the length of a query. */
 typedef struct EncryptTrigger
 {
-	Oid			trigger;
-	Oid			relid;
-	EState	   *estate;
+	Oid trigger;
+	Oid relid;
+	EState *estate;
 	ColumnCipher cipher;
-	bool		as_owner;		/* its AAD depends on who evaluates it */
+	bool as_owner; /* its AAD depends on who evaluates it */
 	TupleTableSlot *old_row;
 	TupleTableSlot *new_row;
 } EncryptTrigger;
@@ -42,13 +42,13 @@ registered_key(const char *key_id)
 	static MemoryContext context = NULL;
 	static List *keys = NIL;
 	static uint64 keys_read = 0;
-	ListCell   *cell;
+	ListCell *cell;
 
 	if (context == NULL)
 		context = AllocSetContextCreate(TopMemoryContext, "dbcrypt keys", ALLOCSET_SMALL_SIZES);
 	while (keys_read != session_keys_changes())
 	{
-		uint64		changes = session_keys_changes();
+		uint64 changes = session_keys_changes();
 		MemoryContext caller;
 
 		keys = NIL;
@@ -72,14 +72,14 @@ registered_key(const char *key_id)
 static void
 check_generated(Relation rel, Node *aad)
 {
-	Bitmapset  *inputs = NULL;
-	int			member = -1;
+	Bitmapset *inputs = NULL;
+	int member = -1;
 
 	pull_varattnos(aad, 1, &inputs);
 	while ((member = bms_next_member(inputs, member)) >= 0)
 	{
-		Form_pg_attribute attribute = TupleDescAttr(
-			RelationGetDescr(rel), member + FirstLowInvalidHeapAttributeNumber - 1);
+		Form_pg_attribute attribute =
+			TupleDescAttr(RelationGetDescr(rel), member + FirstLowInvalidHeapAttributeNumber - 1);
 
 		if (attribute->attgenerated != '\0')
 			ereport(ERROR, (errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
@@ -103,21 +103,21 @@ calls_user_function(Node *node, void *context)
 	if (node == NULL)
 		return false;
 	return IsA(node, CoerceToDomain) || check_functions_in_node(node, is_user_function, NULL) ||
-		expression_tree_walker(node, calls_user_function, context);
+		   expression_tree_walker(node, calls_user_function, context);
 }
 
 /* The table that a trigger was made for: a partition has a copy of its parent's. */
 static Oid
 table_of_trigger(Oid trigger)
 {
-	Oid			relid = InvalidOid;
-	Relation	rel = table_open(TriggerRelationId, AccessShareLock);
+	Oid relid = InvalidOid;
+	Relation rel = table_open(TriggerRelationId, AccessShareLock);
 
 	while (OidIsValid(trigger))
 	{
 		ScanKeyData key;
 		SysScanDesc scan;
-		HeapTuple	tuple;
+		HeapTuple tuple;
 
 		ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
 					ObjectIdGetDatum(trigger));
@@ -137,11 +137,11 @@ table_of_trigger(Oid trigger)
 static EncryptTrigger *
 prepare(TriggerData *data)
 {
-	Relation	rel = data->tg_relation;
-	Trigger    *trigger = data->tg_trigger;
+	Relation rel = data->tg_relation;
+	Trigger *trigger = data->tg_trigger;
 	EncryptTrigger *self = palloc0(sizeof(EncryptTrigger));
 	TargetColumn target = {0};
-	TupleDesc	desc;
+	TupleDesc desc;
 	OwnerContext saved;
 
 	if (trigger->tgnargs < 1 || trigger->tgnargs > 2)
@@ -171,7 +171,7 @@ prepare(TriggerData *data)
 	owner_leave(&saved);
 	if (self->cipher.aad)
 	{
-		Node	   *aad = (Node *) self->cipher.aad->expr;
+		Node *aad = (Node *) self->cipher.aad->expr;
 
 		check_generated(rel, aad);
 		/* Becoming the owner costs more than encrypting a short value. */
@@ -188,10 +188,10 @@ prepare(TriggerData *data)
 static bool
 same_value(TupleTableSlot *old_row, TupleTableSlot *new_row, AttrNumber attnum)
 {
-	bool		old_null;
-	bool		new_null;
-	Datum		old_value = slot_getattr(old_row, attnum, &old_null);
-	Datum		new_value = slot_getattr(new_row, attnum, &new_null);
+	bool old_null;
+	bool new_null;
+	Datum old_value = slot_getattr(old_row, attnum, &old_null);
+	Datum new_value = slot_getattr(new_row, attnum, &new_null);
 
 	if (old_null || new_null)
 		return old_null && new_null;
@@ -205,13 +205,13 @@ same_value(TupleTableSlot *old_row, TupleTableSlot *new_row, AttrNumber attnum)
 static bool
 same_aad(ColumnCipher *cipher, TupleTableSlot *old_row, TupleTableSlot *new_row)
 {
-	Bytes		old_aad;
-	Bytes		new_aad;
+	Bytes old_aad;
+	Bytes new_aad;
 
 	return cipher->aad == NULL ||
-		(aad_evaluate(cipher->aad, cipher->econtext, old_row, &old_aad) &&
-		 aad_evaluate(cipher->aad, cipher->econtext, new_row, &new_aad) &&
-		 old_aad.size == new_aad.size && memcmp(old_aad.data, new_aad.data, old_aad.size) == 0);
+		   (aad_evaluate(cipher->aad, cipher->econtext, old_row, &old_aad) &&
+			aad_evaluate(cipher->aad, cipher->econtext, new_row, &new_aad) &&
+			old_aad.size == new_aad.size && memcmp(old_aad.data, new_aad.data, old_aad.size) == 0);
 }
 
 /*
@@ -221,7 +221,7 @@ same_aad(ColumnCipher *cipher, TupleTableSlot *old_row, TupleTableSlot *new_row)
 static bool
 check_envelope(ColumnCipher *cipher, Datum value, const ValuePlace *place)
 {
-	char		key_id[DBCRYPT_KEY_ID_LEN + 1];
+	char key_id[DBCRYPT_KEY_ID_LEN + 1];
 	dbcrypt_ring *ring = session_ring();
 	dbcrypt_status status = value_read_header(value, cipher->form, key_id);
 	const RegisteredKey *key;
@@ -244,14 +244,14 @@ static ValueOutcome
 encrypt_row(ColumnCipher *cipher, TupleTableSlot *old_row, TupleTableSlot *new_row,
 			ColumnChange *change)
 {
-	ValuePlace	place = {cipher->rel, cipher->attnum, new_row->tts_tid};
-	char		key_id[DBCRYPT_KEY_ID_LEN + 1];
-	bool		isnull;
-	Datum		value = slot_getattr(new_row, cipher->attnum, &isnull);
+	ValuePlace place = {cipher->rel, cipher->attnum, new_row->tts_tid};
+	char key_id[DBCRYPT_KEY_ID_LEN + 1];
+	bool isnull;
+	Datum value = slot_getattr(new_row, cipher->attnum, &isnull);
 
 	if (isnull)
 		return VALUE_NULL;
-	if (value_read_header(value, cipher->form, key_id) != DBCRYPT_NOT_AN_ENVELOPE)
+	if (cipher_identify(cipher, new_row, key_id) != CIPHER_PLAINTEXT)
 	{
 		if (old_row && same_value(old_row, new_row, cipher->attnum))
 		{
@@ -293,18 +293,19 @@ dbcrypt_encrypt_trigger(PG_FUNCTION_ARGS)
 {
 	TriggerData *data = (TriggerData *) fcinfo->context;
 	EncryptTrigger *self = fcinfo->flinfo->fn_extra;
-	bool		update;
-	HeapTuple	tuple;
+	bool update;
+	HeapTuple tuple;
 	OwnerContext saved;
 	ColumnChange change;
 	ErrorContextCallback context;
-	int			attnum;
+	int attnum;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(data->tg_event) ||
 		!TRIGGER_FIRED_FOR_ROW(data->tg_event) || TRIGGER_FIRED_BY_DELETE(data->tg_event))
-		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-						errmsg("dbcrypt_encrypt_trigger must be called as a BEFORE INSERT OR UPDATE "
-							   "FOR EACH ROW trigger")));
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("dbcrypt_encrypt_trigger must be called as a BEFORE INSERT OR UPDATE "
+						"FOR EACH ROW trigger")));
 	context = (ErrorContextCallback){
 		.callback = trigger_error_context, .arg = data, .previous = error_context_stack};
 	error_context_stack = &context;
