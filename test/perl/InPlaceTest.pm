@@ -71,8 +71,8 @@ sub start_rotation
 sub finish_rotation
 {
 	my ($run) = @_;
-	$run->{handle}->finish;
-	return ($run->{handle}->result // 0, $run->{out}, $run->{err});
+	my $ok = $run->{handle}->finish;
+	return ($ok ? 0 : 1, $run->{out}, $run->{err});
 }
 
 # Waits until a rotation has come through this share of its blocks.
@@ -145,8 +145,8 @@ SELECT count(dbcrypt_decrypt(c)) FROM $table WHERE id BETWEEN :low AND :low + 19
 sub finish_readers
 {
 	my ($run, $what) = @_;
-	$run->{handle}->finish;
-	ok(($run->{handle}->result // 0) == 0 && $run->{err} !~ /error|abort/i,
+	my $ok = $run->{handle}->finish;
+	ok($ok && $run->{err} !~ /error|abort/i,
 		"$what: no read failed") or diag $run->{err};
 	my ($n) = $run->{out} =~ /number of transactions actually processed: (\d+)/;
 	return 200 * ($n // 0);
