@@ -20,7 +20,6 @@
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_inherits.h"
 #include "commands/event_trigger.h"
-#include "commands/trigger.h"
 #include "dbcrypt.h"
 #include "executor/spi.h"
 #include "fmgr.h"

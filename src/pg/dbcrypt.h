@@ -50,13 +50,13 @@ pg_noreturn extern void raise_value_status(dbcrypt_status status, dbcrypt_form f
 
 /* ---- settings.c ---- */
 
-extern char *dbcrypt_keys_setting;
-extern char *dbcrypt_key_file_setting;
-extern char *dbcrypt_key_command_setting;
-extern char *dbcrypt_decrypt_keys_setting;
+extern char *setting_keys;
+extern char *setting_key_file;
+extern char *setting_key_command;
+extern char *setting_decrypt_keys;
 
 /* Loaded at server start, so that no placeholder ever showed a literal key. */
-extern bool dbcrypt_preloaded;
+extern bool library_preloaded;
 
 extern void settings_init(void);
 

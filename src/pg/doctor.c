@@ -653,7 +653,7 @@ check_settings(Doctor *doctor)
 		"SELECT DISTINCT sourcefile, sourceline FROM pg_catalog.pg_file_settings "
 		"WHERE pg_catalog.lower(name) = 'dbcrypt.keys' AND setting <> '' ORDER BY 1, 2");
 	for (uint64 i = 0; i < count; i++)
-		if (dbcrypt_preloaded)
+		if (library_preloaded)
 			add_finding(
 				doctor, SEVERITY_WARNING, pstrdup("configuration"),
 				psprintf("a literal key is in file \"%s\", line %s", field(i, 1), field(i, 2)),

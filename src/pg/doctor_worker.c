@@ -287,7 +287,7 @@ doctor_worker_init(void)
 {
 	BackgroundWorker launcher = {0};
 
-	if (!dbcrypt_preloaded || IsBinaryUpgrade)
+	if (!library_preloaded || IsBinaryUpgrade)
 		return;
 	launcher.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	launcher.bgw_start_time = BgWorkerStart_ConsistentState;

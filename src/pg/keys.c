@@ -190,8 +190,10 @@ dbcrypt_revoke_key(PG_FUNCTION_ARGS)
 {
 	text	   *key_id = PG_GETARG_TEXT_PP(0);
 	char	   *id = text_to_cstring(key_id);
-	dbcrypt_ring *ring = session_ring();
+	dbcrypt_ring *ring;
 
+	PreventCommandDuringRecovery("dbcrypt_revoke_key");
+	ring = session_ring();
 	if (dbcrypt_ring_count(ring) > 0 && strcmp(id, dbcrypt_ring_key_id(ring, 0)) == 0)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
 						errmsg("encryption key %s is still in use", id),
@@ -206,6 +208,7 @@ dbcrypt_revoke_key(PG_FUNCTION_ARGS)
 Datum
 dbcrypt_reinstate_key(PG_FUNCTION_ARGS)
 {
+	PreventCommandDuringRecovery("dbcrypt_reinstate_key");
 	set_revoked(PG_GETARG_TEXT_PP(0), "NULL");
 	PG_RETURN_VOID();
 }

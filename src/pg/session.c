@@ -113,9 +113,9 @@ static void
 read_ring(void)
 {
 	static dbcrypt_ring *building = NULL;
-	const char *list = dbcrypt_keys_setting ? dbcrypt_keys_setting : "";
-	const char *path = dbcrypt_key_file_setting ? dbcrypt_key_file_setting : "";
-	const char *command = dbcrypt_key_command_setting ? dbcrypt_key_command_setting : "";
+	const char *list = setting_keys ? setting_keys : "";
+	const char *path = setting_key_file ? setting_key_file : "";
+	const char *command = setting_key_command ? setting_key_command : "";
 	dbcrypt_source_error error = {0};
 	dbcrypt_status status;
 	uint64		stamp = 0;
@@ -195,8 +195,8 @@ session_ring(void)
 	if (looked_at != statement)
 	{
 		AcceptInvalidationMessages();
-		if (!ring_stale && dbcrypt_key_file_setting && dbcrypt_key_file_setting[0] != '\0' &&
-			dbcrypt_file_stamp(dbcrypt_key_file_setting) != key_file_stamp)
+		if (!ring_stale && setting_key_file && setting_key_file[0] != '\0' &&
+			dbcrypt_file_stamp(setting_key_file) != key_file_stamp)
 			ring_stale = true;
 	}
 	if (ring_stale)

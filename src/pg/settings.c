@@ -11,12 +11,12 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
-char	   *dbcrypt_keys_setting = NULL;
-char	   *dbcrypt_key_file_setting = NULL;
-char	   *dbcrypt_key_command_setting = NULL;
-char	   *dbcrypt_decrypt_keys_setting = NULL;
+char	   *setting_keys = NULL;
+char	   *setting_key_file = NULL;
+char	   *setting_key_command = NULL;
+char	   *setting_decrypt_keys = NULL;
 
-bool		dbcrypt_preloaded = false;
+bool		library_preloaded = false;
 
 /*
  * Accepts a list of keys, but only from where other roles cannot read it. Does
@@ -50,7 +50,7 @@ check_keys(char **newval, void **extra, GucSource source)
 		case PGC_S_ENV_VAR:
 		case PGC_S_FILE:
 		case PGC_S_ARGV:
-			if (dbcrypt_preloaded)
+			if (library_preloaded)
 				break;
 			GUC_check_errcode(ERRCODE_FEATURE_NOT_SUPPORTED);
 			GUC_check_errmsg("dbcrypt.keys in the server's configuration needs "
@@ -92,8 +92,8 @@ show_keys(void)
 
 	initStringInfo(&ids);
 	ring = dbcrypt_ring_new();
-	if (ring && dbcrypt_keys_setting &&
-		dbcrypt_ring_add_list(ring, dbcrypt_keys_setting, strlen(dbcrypt_keys_setting), &error) ==
+	if (ring && setting_keys &&
+		dbcrypt_ring_add_list(ring, setting_keys, strlen(setting_keys), &error) ==
 			DBCRYPT_OK)
 		for (size_t i = 0; i < dbcrypt_ring_count(ring); i++)
 			appendStringInfo(&ids, "%s%s", i > 0 ? "," : "", dbcrypt_ring_key_id(ring, i));
@@ -133,7 +133,7 @@ next_key_id(const char **list)
 bool
 settings_decrypt_key(const char *key_id)
 {
-	const char *list = dbcrypt_decrypt_keys_setting ? dbcrypt_decrypt_keys_setting : "";
+	const char *list = setting_decrypt_keys ? setting_decrypt_keys : "";
 	const char *id;
 
 	while ((id = next_key_id(&list)) != NULL)
@@ -171,26 +171,26 @@ assign_source(const char *newval, void *extra)
 void
 settings_init(void)
 {
-	dbcrypt_preloaded = process_shared_preload_libraries_in_progress;
+	library_preloaded = process_shared_preload_libraries_in_progress;
 
 	DefineCustomStringVariable("dbcrypt.decrypt_keys",
 							   "Ids of the keys that dbcrypt_decrypt_column() may decrypt.",
-							   "Comma-separated.", &dbcrypt_decrypt_keys_setting, "", PGC_USERSET,
+							   "Comma-separated.", &setting_decrypt_keys, "", PGC_USERSET,
 							   GUC_LIST_INPUT, check_decrypt_keys, NULL, NULL);
 	DefineCustomStringVariable("dbcrypt.key_command",
 							   "Shell command that prints what a key file holds.",
 							   "Run by every session at its first use and after a reload.",
-							   &dbcrypt_key_command_setting, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
+							   &setting_key_command, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
 							   NULL, assign_source, NULL);
 	DefineCustomStringVariable("dbcrypt.key_file",
 							   "File of encryption keys, one a line, the first primary.",
 							   "Or exactly 32 raw bytes, or a directory of encryption-key-N files.",
-							   &dbcrypt_key_file_setting, "", PGC_SUSET, GUC_SUPERUSER_ONLY,
+							   &setting_key_file, "", PGC_SUSET, GUC_SUPERUSER_ONLY,
 							   check_key_file, assign_source, NULL);
 	DefineCustomStringVariable("dbcrypt.keys",
 							   "Comma-separated encryption keys, the first primary.",
 							   "Shown as key ids. dbcrypt.key_file is safer.",
-							   &dbcrypt_keys_setting, "", PGC_SUSET,
+							   &setting_keys, "", PGC_SUSET,
 							   GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_AUTO_FILE,
 							   check_keys, assign_source, show_keys);
 	MarkGUCPrefixReserved("dbcrypt");
