@@ -32,6 +32,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 #include "walk.h"
@@ -547,6 +548,10 @@ list_members(Walk *walk)
 	ListCell   *cell;
 
 	begin_work();
+	if (walk->members && !SearchSysCacheExists1(RELOID, ObjectIdGetDatum(shared->relid)))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("the table was dropped while column \"%s\" was rotated",
+							   walk->target->name)));
 	rels = target_open(walk->target, AccessShareLock, "rotate");
 	if (walk->members)
 		pfree(walk->members);
@@ -750,7 +755,8 @@ check_failures(Walk *walk)
 	{
 		WalkBadValue *bad = &shared->bad[i];
 
-		appendStringInfo(&detail, "%sTable \"%s\", row (%u,%u): %s.", i > 0 ? "\n" : "",
+		appendStringInfo(&detail, "%sTable \"%s.%s\", row (%u,%u): %s.", i > 0 ? "\n" : "",
+						 get_namespace_name(get_rel_namespace(bad->relid)),
 						 get_rel_name(bad->relid), ItemPointerGetBlockNumberNoCheck(&bad->tid),
 						 ItemPointerGetOffsetNumberNoCheck(&bad->tid), bad->reason);
 	}
