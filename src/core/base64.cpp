@@ -164,13 +164,44 @@ base64_decode(const uint8_t *in, size_t size, uint8_t *out, size_t *out_size)
 	return true;
 }
 
+namespace
+{
+
+/*
+ * What every reader takes alike, and what nearly always is there: lines of whole
+ * groups, padding at most in the last one.
+ */
+bool
+decode_lines(const uint8_t *in, size_t size, uint8_t *out, size_t *out_size)
+{
+	size_t written = 0;
+	bool padded = false;
+	while (size > 0)
+	{
+		const void *const newline = std::memchr(in, '\n', size);
+		const size_t line = newline != nullptr
+								? static_cast<size_t>(static_cast<const uint8_t *>(newline) - in)
+								: size;
+		size_t decoded;
+		if ((padded && line > 0) || !base64_decode(in, line, out + written, &decoded))
+			return false;
+		padded = padded || decoded != base64_decoded_room(line);
+		written += decoded;
+		const size_t taken = line + (newline != nullptr ? 1 : 0);
+		in += taken;
+		size -= taken;
+	}
+	*out_size = written;
+	return true;
+}
+
+} // namespace
+
 bool
 base64_decode_as(Base64Reader reader, const uint8_t *in, size_t size, uint8_t *out,
 				 size_t *out_size)
 {
-	/* What all agree on is what is nearly always there. */
-	const size_t line_end = size > 0 && in[size - 1] == '\n' ? 1 : 0;
-	if (base64_decode(in, size - line_end, out, out_size))
+	if (decode_lines(in, size, out, out_size))
 		return true;
 
 	size_t sextets = 0;

@@ -334,7 +334,7 @@ size_t dbcrypt_scheme_rotate_room(const dbcrypt_scheme *scheme, dbcrypt_form for
 /*
  * Brings a cell under the primary key. Sets *changed false, and *out to nothing,
  * where that is so already or the cell is NULL or empty and kept so; plaintext is
- * encrypted. Where no key is named the primary key is tried first.
+ * encrypted. Where no key is named, the tag says which of the ring it is under.
  */
 dbcrypt_status dbcrypt_scheme_rotate(const dbcrypt_scheme *scheme, dbcrypt_ring *ring,
 									 const dbcrypt_context *context, const dbcrypt_cell *cell,

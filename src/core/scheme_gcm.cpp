@@ -117,11 +117,10 @@ GcmScheme::open_with(RingKey &key, const dbcrypt_context &context, const dbcrypt
 			   : DBCRYPT_AUTHENTICATION_FAILED;
 }
 
-/* Opens with the key that is named or, where none is, with that which fits, first before others. */
+/* Opens with the key that is named or, where none is, with the one whose tag fits. */
 dbcrypt_status
-GcmScheme::find_and_open(Ring &ring, size_t first, const dbcrypt_context &context,
-						 const dbcrypt_cell &cell, uint8_t *room, size_t *plaintext_size,
-						 size_t *key) const
+GcmScheme::find_and_open(Ring &ring, const dbcrypt_context &context, const dbcrypt_cell &cell,
+						 uint8_t *room, size_t *plaintext_size, size_t *key) const
 {
 	dbcrypt_status status;
 	if (traits.names_key)
@@ -134,12 +133,12 @@ GcmScheme::find_and_open(Ring &ring, size_t first, const dbcrypt_context &contex
 
 	if (ring.size() == 0)
 		return DBCRYPT_NO_KEYS;
-	/* The favourite, then the one of last time, then all in order. */
-	for (size_t turn = 0; turn < ring.size() + 2; turn++)
+	/* The key of last time, then the others in order. */
+	const size_t last = ring.last();
+	for (size_t turn = 0; turn <= ring.size(); turn++)
 	{
-		const size_t i = turn == 0 ? first : turn == 1 ? ring.last() : turn - 2;
-		const bool again = (turn >= 1 && i == first) || (turn >= 2 && i == ring.last());
-		if (again || i >= ring.size())
+		const size_t i = turn == 0 ? last : turn - 1;
+		if (i >= ring.size() || (turn > 0 && i == last))
 			continue;
 		/* An attempt overwrites the blob, so each takes the cell apart anew. */
 		status = open_with(ring.at(i), context, cell, room, plaintext_size);
@@ -163,7 +162,7 @@ GcmScheme::open(Ring &ring, const dbcrypt_context &context, const dbcrypt_cell &
 	WipeUnlessKept wipe(out, room);
 	if (room < lead_ + Aead::tag_size)
 		return DBCRYPT_NOT_AN_ENVELOPE;
-	const auto status = find_and_open(ring, ring.last(), context, cell, out, plaintext_size, key);
+	const auto status = find_and_open(ring, context, cell, out, plaintext_size, key);
 	if (status != DBCRYPT_OK)
 		return status;
 	if (lead_ > 0)
@@ -274,7 +273,7 @@ GcmScheme::rotate(Ring &ring, const dbcrypt_context &context, const dbcrypt_cell
 	uint8_t *const blob = out->value + (room - limit);
 	size_t size;
 	size_t from;
-	status = find_and_open(ring, 0, context, cell, blob, &size, &from);
+	status = find_and_open(ring, context, cell, blob, &size, &from);
 	if ((status == DBCRYPT_OK || status == DBCRYPT_KEY_REVOKED) && from == 0)
 		return DBCRYPT_OK;
 	if (status != DBCRYPT_OK)

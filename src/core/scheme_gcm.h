@@ -81,7 +81,7 @@ private:
 	size_t named(const Ring &ring, const dbcrypt_cell &cell) const;
 	dbcrypt_status open_with(RingKey &key, const dbcrypt_context &context, const dbcrypt_cell &cell,
 							 uint8_t *room, size_t *plaintext_size) const;
-	dbcrypt_status find_and_open(Ring &ring, size_t first, const dbcrypt_context &context,
+	dbcrypt_status find_and_open(Ring &ring, const dbcrypt_context &context,
 								 const dbcrypt_cell &cell, uint8_t *room, size_t *plaintext_size,
 								 size_t *key) const;
 	void seal_at(RingKey &key, const dbcrypt_context &context, Bytes plaintext,

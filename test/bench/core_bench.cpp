@@ -112,7 +112,7 @@ median(std::vector<double> values)
 /* Alternates the two loops, so that a noisy machine disturbs both alike. */
 void
 compare(const char *name, size_t repeats, const std::function<void(size_t)> &ours,
-		const std::function<void(size_t)> &bare)
+		const char *other, const std::function<void(size_t)> &bare)
 {
 	std::vector<double> ours_ns;
 	std::vector<double> bare_ns;
@@ -123,7 +123,7 @@ compare(const char *name, size_t repeats, const std::function<void(size_t)> &our
 		ours_ns.push_back(time_once(repeats, ours));
 		ratios.push_back(ours_ns.back() / bare_ns.back());
 	}
-	std::printf("%-34s %12.1f ns  bare %12.1f ns  ratio %.2f\n", name, median(ours_ns),
+	std::printf("%-34s %12.1f ns  %-6s %12.1f ns  ratio %.2f\n", name, median(ours_ns), other,
 				median(bare_ns), median(ratios));
 }
 
@@ -159,7 +159,7 @@ bench_size(size_t size, size_t repeats, dbcrypt_ring *ring)
 						require(dbcrypt_encrypt(ring, form, plaintext.data(), size, nullptr, 0,
 												token.data()) == DBCRYPT_OK);
 				},
-				bare_encrypt);
+				"bare", bare_encrypt);
 		compare(("decrypt " + label + kind).c_str(), repeats,
 				[&](size_t n)
 				{
@@ -168,7 +168,7 @@ bench_size(size_t size, size_t repeats, dbcrypt_ring *ring)
 						require(dbcrypt_decrypt(ring, form, token.data(), token.size(), nullptr, 0,
 												opened.data(), &opened_size) == DBCRYPT_OK);
 				},
-				bare_decrypt);
+				"bare", bare_decrypt);
 	}
 }
 
@@ -202,6 +202,64 @@ bench_base64(size_t size, size_t repeats)
 				median(decode_ns) / static_cast<double>(size));
 }
 
+/* One value that rotates from the ring's second key to its first, in a scheme. */
+class Rotation
+{
+public:
+	Rotation(const dbcrypt_scheme *its_scheme, size_t size, dbcrypt_ring *its_ring,
+			 dbcrypt_ring *old)
+		: scheme(its_scheme), ring(its_ring)
+	{
+		const std::vector<uint8_t> plaintext(size, 'x');
+		context.form = dbcrypt_scheme_traits_of(scheme)->text ? DBCRYPT_TEXT : DBCRYPT_BINARY;
+		value.resize(dbcrypt_scheme_seal_room(scheme, context.form, size));
+		sealed.value = value.data();
+		require(dbcrypt_scheme_seal(scheme, old, &context, plaintext.data(), size, &sealed) ==
+				DBCRYPT_OK);
+		cell = {sealed.value, sealed.value_size,
+				sealed.companion_is_null ? nullptr : sealed.companion, sealed.companion_size};
+		room.resize(dbcrypt_scheme_rotate_room(scheme, context.form, &cell));
+	}
+	Rotation(const Rotation &) = delete;
+	Rotation &operator=(const Rotation &) = delete;
+
+	void run(size_t n)
+	{
+		dbcrypt_sealed rotated;
+		rotated.value = room.data();
+		bool changed;
+		for (size_t i = 0; i < n; i++)
+			require(dbcrypt_scheme_rotate(scheme, ring, &context, &cell, &rotated, &changed) ==
+						DBCRYPT_OK &&
+					changed);
+	}
+
+private:
+	const dbcrypt_scheme *scheme;
+	dbcrypt_ring *ring;
+	dbcrypt_context context = {};
+	std::vector<uint8_t> value;
+	std::vector<uint8_t> room;
+	dbcrypt_sealed sealed;
+	dbcrypt_cell cell;
+};
+
+/* Every scheme's rotation beside the native one. */
+void
+bench_rotation(size_t size, size_t repeats, dbcrypt_ring *ring, dbcrypt_ring *old)
+{
+	Rotation native(dbcrypt_scheme_at(0), size, ring, old);
+	for (size_t i = 1; dbcrypt_scheme_at(i) != nullptr; i++)
+	{
+		Rotation rotation(dbcrypt_scheme_at(i), size, ring, old);
+		const std::string label = "rotate " + std::to_string(size) + " bytes " +
+								  dbcrypt_scheme_traits_of(dbcrypt_scheme_at(i))->name;
+		compare(
+			label.c_str(), repeats, [&](size_t n) { rotation.run(n); }, "native",
+			[&](size_t n) { native.run(n); });
+	}
+}
+
 } // namespace
 
 int
@@ -219,6 +277,15 @@ main()
 	bench_base64(104, 200000);
 	bench_base64(65536, 1000);
 
+	dbcrypt_ring *const old = dbcrypt_ring_new();
+	require(dbcrypt_generate_key(key) == DBCRYPT_OK);
+	require(dbcrypt_ring_add_list(old, key, 44, nullptr) == DBCRYPT_OK);
+	require(dbcrypt_ring_add_list(ring, key, 44, nullptr) == DBCRYPT_OK);
+	dbcrypt_ring_set_state(old, 0, DBCRYPT_STATE_REGISTERED);
+	bench_rotation(64, 100000, ring, old);
+	bench_rotation(1024, 20000, ring, old);
+
+	dbcrypt_ring_free(old);
 	dbcrypt_ring_free(ring);
 	return 0;
 }
