@@ -137,6 +137,14 @@ CREATE FUNCTION dbcrypt_adopt("table" regclass, "column" name, scheme text,
     options jsonb DEFAULT '{}')
 RETURNS void
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+CREATE FUNCTION dbcrypt_adopt_coder(keys regclass DEFAULT NULL,
+    OUT "table" regclass, OUT "column" name)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+CREATE FUNCTION dbcrypt_adopt_tooljet(schema name DEFAULT 'public',
+    OUT "table" regclass, OUT "column" name)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 CREATE FUNCTION dbcrypt_convert("table" regclass, "column" name,
     OUT scanned bigint, OUT converted bigint, OUT nulls bigint)
 RETURNS record
@@ -243,6 +251,7 @@ REVOKE EXECUTE ON FUNCTION
     dbcrypt_loaded_keys(), dbcrypt_progress_rows(),
     dbcrypt_register_column(regclass, name, text), dbcrypt_unregister_column(regclass, name),
     dbcrypt_adopt(regclass, name, text, jsonb), dbcrypt_convert(regclass, name),
+    dbcrypt_adopt_coder(regclass), dbcrypt_adopt_tooljet(name),
     dbcrypt_rotate(regclass, name, text, boolean), dbcrypt_rotate_all(boolean)
 FROM PUBLIC;
 REVOKE EXECUTE ON PROCEDURE

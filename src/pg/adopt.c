@@ -144,6 +144,24 @@ looks_like_cbc(RowUpdater *updater)
 		(updater->cipher.form == DBCRYPT_BINARY ? 16 : 25);
 }
 
+/* What the values of a row of the sample are. */
+typedef struct SampledRow
+{
+	int			opened;			/* of all rows so far */
+	bool		bad;
+} SampledRow;
+
+static void
+sample_value(void *arg, CipherState state, const char *key_id)
+{
+	SampledRow *row = arg;
+
+	if (state == CIPHER_PRIMARY || state == CIPHER_OLD)
+		row->opened++;
+	else if (state != CIPHER_PLAINTEXT)
+		row->bad = true;
+}
+
 /* Refuses a relation with a value that the ring does not open, of the first ones. */
 static void
 open_sample(Relation rel, const TargetColumn *target)
@@ -151,7 +169,7 @@ open_sample(Relation rel, const TargetColumn *target)
 	const dbcrypt_scheme_traits *traits = dbcrypt_scheme_traits_of(target->scheme);
 	RowUpdater	updater;
 	TableScanDesc scan;
-	int			opened = 0;
+	SampledRow	row = {0};
 
 	updater_begin(&updater, rel, target, true);
 	if (updater.cipher.form == DBCRYPT_TEXT ? !traits->text : !traits->binary)
@@ -159,24 +177,18 @@ open_sample(Relation rel, const TargetColumn *target)
 						errmsg("values of scheme %s are %s", traits->name,
 							   traits->text ? "text" : "bytea")));
 	scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
-	while (opened < SAMPLE_VALUES &&
+	while (row.opened < SAMPLE_VALUES &&
 		   table_scan_getnextslot(scan, ForwardScanDirection, updater.row))
 	{
-		char		key_id[DBCRYPT_KEY_ID_LEN + 1];
-		CipherState state;
-
 		CHECK_FOR_INTERRUPTS();
 		updater.tid = updater.row->tts_tid;
-		state = cipher_examine(&updater.cipher, updater.row, key_id);
-		if (state == CIPHER_PRIMARY || state == CIPHER_OLD)
-			opened++;
-		else if (state != CIPHER_NULL &&
-				 !(state == CIPHER_PLAINTEXT && traits->companion == DBCRYPT_COMPANION_KEY_ID))
+		cipher_examine(&updater.cipher, updater.row, sample_value, &row);
+		if (row.bad)
 			ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION),
 							errmsg("column \"%s\" of table \"%s\" cannot be adopted: a value does "
 								   "not open",
 								   target->name, RelationGetRelationName(rel)),
-							errdetail("Table \"%s\", row (%u,%u).", RelationGetRelationName(rel),
+							errdetail("Table %s, row (%u,%u).", updater.table_name,
 									  ItemPointerGetBlockNumber(&updater.tid),
 									  ItemPointerGetOffsetNumber(&updater.tid)),
 							looks_like_cbc(&updater) ?
@@ -191,34 +203,47 @@ open_sample(Relation rel, const TargetColumn *target)
 	updater_end(&updater);
 }
 
+void
+adopt_column(TargetColumn *target)
+{
+	ListCell   *cell;
+
+	column_check_owner(target->relid);
+	if (column_registered(target->relid, get_attnum(target->relid, target->name)))
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+						errmsg("column \"%s\" of table \"%s\" is registered already", target->name,
+							   get_rel_name(target->relid)),
+						errhint("Call dbcrypt_unregister_column() first.")));
+	default_options(target);
+	if (get_rel_persistence(target->relid) == RELPERSISTENCE_TEMP)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("columns of temporary tables cannot be adopted")));
+	foreach(cell, target_open(target, RowExclusiveLock, "adopt"))
+	{
+		open_sample(lfirst(cell), target);
+		relation_close(lfirst(cell), NoLock);
+	}
+	SPI_connect();
+	column_register(target);
+	SPI_finish();
+}
+
 /* dbcrypt_adopt("table" regclass, "column" name, scheme text, options jsonb) */
 Datum
 dbcrypt_adopt(PG_FUNCTION_ARGS)
 {
 	TargetColumn target = {.relid = PG_GETARG_OID(0)};
-	ListCell   *cell;
 
-	PreventCommandDuringRecovery("dbcrypt_adopt");
-	PreventCommandIfReadOnly("dbcrypt_adopt");
+	PreventCommandDuringRecovery("dbcrypt_adopt()");
+	PreventCommandIfReadOnly("dbcrypt_adopt()");
 	target.name = pstrdup(NameStr(*PG_GETARG_NAME(1)));
-	column_check_owner(target.relid);
-	if (column_registered(target.relid, get_attnum(target.relid, target.name)))
-		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
-						errmsg("column \"%s\" of table \"%s\" is registered already", target.name,
-							   get_rel_name(target.relid)),
-						errhint("Call dbcrypt_unregister_column() first.")));
 	target.scheme = scheme_named(text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	if (target.scheme == scheme_native())
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("columns of scheme native are not adopted"),
+						errhint("Use dbcrypt_register_column().")));
 	read_options(PG_GETARG_JSONB_P(3), &target);
-	default_options(&target);
-
-	foreach(cell, target_open(&target, RowExclusiveLock, "adopt"))
-	{
-		open_sample(lfirst(cell), &target);
-		relation_close(lfirst(cell), NoLock);
-	}
-	SPI_connect();
-	column_register(&target);
-	SPI_finish();
+	adopt_column(&target);
 	PG_RETURN_VOID();
 }
 
@@ -261,8 +286,8 @@ dbcrypt_convert(PG_FUNCTION_ARGS)
 	Datum		values[3];
 	bool		nulls[3] = {false};
 
-	PreventCommandDuringRecovery("dbcrypt_convert");
-	PreventCommandIfReadOnly("dbcrypt_convert");
+	PreventCommandDuringRecovery("dbcrypt_convert()");
+	PreventCommandIfReadOnly("dbcrypt_convert()");
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	target.name = pstrdup(NameStr(*PG_GETARG_NAME(1)));

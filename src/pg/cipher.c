@@ -11,6 +11,8 @@
 #include "dbcrypt.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
@@ -39,18 +41,18 @@ domain_not_null(Oid type)
 }
 
 /*
- * An AAD expression belongs to the owner of the table it was given for. A
- * child's owner may be another, who must not run it.
+ * Parses the target's expressions. They belong to the owner of the table they
+ * were given for: a child's owner may be another, who must not run them.
  */
 static void
-prepare_aad(ColumnCipher *cipher, const TargetColumn *target, EState *estate)
+prepare_expressions(ColumnCipher *cipher, const TargetColumn *target, EState *estate)
 {
+	const ColumnOptions *options = &target->options;
 	Oid			userid;
 	int			security;
 	HeapTuple	tuple;
 
-	cipher->aad = NULL;
-	if (target->aad == NULL)
+	if (target->aad == NULL && options->attribute_expression == NULL && options->where == NULL)
 		return;
 	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(target->relid));
 	if (!HeapTupleIsValid(tuple))
@@ -60,8 +62,39 @@ prepare_aad(ColumnCipher *cipher, const TargetColumn *target, EState *estate)
 
 	GetUserIdAndSecContext(&userid, &security);
 	SetUserIdAndSecContext(cipher->aad_owner, security);
-	cipher->aad = ExecPrepareExpr(aad_parse(cipher->rel, cipher->attnum, target->aad), estate);
+	if (target->aad)
+	{
+		Node	   *aad = (Node *) aad_parse(cipher->rel, cipher->attnum, target->aad);
+
+		/* The AAD of dbcrypt_encrypt() is text. */
+		if (cipher->scheme == scheme_native())
+			aad = coerce_to_target_type(NULL, aad, exprType(aad), TEXTOID, -1,
+										COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
+		cipher->aad = ExecPrepareExpr((Expr *) aad, estate);
+	}
+	if (options->attribute_expression)
+		cipher->attribute = expression_prepare(cipher->rel, cipher->attnum,
+											   options->attribute_expression, "attribute",
+											   TEXTOID, estate);
+	if (options->where)
+		cipher->where = expression_prepare(cipher->rel, cipher->attnum, options->where, "where",
+										   BOOLOID, estate);
 	SetUserIdAndSecContext(userid, security);
+}
+
+/* expression_evaluate, as the expressions' owner. */
+static bool
+evaluate(ColumnCipher *cipher, RowExpression *expression, TupleTableSlot *slot, Datum *value)
+{
+	Oid			userid;
+	int			security;
+	bool		found;
+
+	GetUserIdAndSecContext(&userid, &security);
+	SetUserIdAndSecContext(cipher->aad_owner, security);
+	found = expression_evaluate(expression, cipher->econtext, slot, value);
+	SetUserIdAndSecContext(userid, security);
+	return found;
 }
 
 /* The companion column of the scheme, which must have the value's form; 0 for none. */
@@ -78,7 +111,9 @@ companion_column(Relation rel, const TargetColumn *target, dbcrypt_form form)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
 						errmsg("column \"%s\" of relation \"%s\" does not exist",
 							   target->options.companion, RelationGetRelationName(rel)),
-						errdetail("Scheme %s keeps a part of each value in it.", traits->name)));
+						errdetail("Scheme %s keeps a part of each value in it.", traits->name),
+						errhint("Undo its renaming, or call dbcrypt_unregister_column() and adopt "
+								"the column again.")));
 	if (column_form(rel, attnum) != form)
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 						errmsg("columns \"%s\" and \"%s\" of table \"%s\" must both be text or both "
@@ -88,12 +123,10 @@ companion_column(Relation rel, const TargetColumn *target, dbcrypt_form form)
 	return attnum;
 }
 
-/* Literals and expressions of the scheme's options. */
+/* What the scheme's options say literally. */
 static void
-prepare_options(ColumnCipher *cipher, const TargetColumn *target, EState *estate)
+prepare_options(ColumnCipher *cipher, const ColumnOptions *options)
 {
-	const ColumnOptions *options = &target->options;
-
 	if (options->table)
 	{
 		cipher->context.table = (const uint8_t *) options->table;
@@ -104,15 +137,6 @@ prepare_options(ColumnCipher *cipher, const TargetColumn *target, EState *estate
 		cipher->context.attribute = (const uint8_t *) options->attribute;
 		cipher->context.attribute_size = strlen(options->attribute);
 	}
-	cipher->attribute = NULL;
-	if (options->attribute_expression)
-		cipher->attribute = expression_prepare(cipher->rel, cipher->attnum,
-											   options->attribute_expression, "attribute",
-											   TEXTOID, estate);
-	cipher->where = NULL;
-	if (options->where)
-		cipher->where = expression_prepare(cipher->rel, cipher->attnum, options->where, "where",
-										   BOOLOID, estate);
 	cipher->json = options->json;
 	cipher->attribute_per_field = options->json && options->attribute == NULL &&
 		options->attribute_expression == NULL;
@@ -147,8 +171,8 @@ cipher_init(ColumnCipher *cipher, Relation rel, const TargetColumn *target, ESta
 	cipher->query_context = estate->es_query_cxt;
 	if (target->scheme)
 		cipher->companion = companion_column(rel, target, cipher->form);
-	prepare_options(cipher, target, estate);
-	prepare_aad(cipher, target, estate);
+	prepare_options(cipher, &target->options);
+	prepare_expressions(cipher, target, estate);
 }
 
 /* ---- one cell: a value with its companion ---- */
@@ -283,7 +307,7 @@ plaintext_of_cell(ColumnCipher *cipher, const dbcrypt_cell *cell)
  * not to be taken for plaintext.
  */
 static bool
-is_damaged(dbcrypt_form form, const uint8_t *value, size_t size)
+begins_like_envelope(dbcrypt_form form, const uint8_t *value, size_t size)
 {
 	char		key_id[DBCRYPT_KEY_ID_LEN + 1];
 	size_t		header = form == DBCRYPT_TEXT ? 16 : 12;
@@ -293,19 +317,37 @@ is_damaged(dbcrypt_form form, const uint8_t *value, size_t size)
 			DBCRYPT_NOT_AN_ENVELOPE;
 }
 
-/* Encrypts what is not encrypted; what is must open, and stays. */
+/*
+ * Whether a value that is not well formed is a damaged one rather than plaintext.
+ * Only our own envelopes are told by their first bytes: in a column of another
+ * scheme everything should be well formed.
+ */
+static bool
+is_damaged(ColumnCipher *cipher, const dbcrypt_cell *cell)
+{
+	return cipher->scheme != scheme_native() ||
+		begins_like_envelope(cipher->form, cell->value, cell->value_size);
+}
+
+/*
+ * Encrypts what is not encrypted, or too short to be; what is must open, and
+ * stays.
+ */
 static dbcrypt_status
 encrypt_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, NewCell *new_cell, bool *changed)
 {
+	dbcrypt_cell_kind kind = dbcrypt_scheme_inspect(cipher->scheme, cell);
 	Bytes		plaintext;
 	size_t		key;
 
-	if (dbcrypt_scheme_inspect(cipher->scheme, cell) == DBCRYPT_CELL_ENCRYPTED)
+	if (kind == DBCRYPT_CELL_EMPTY)
+		return DBCRYPT_OK;
+	if (kind == DBCRYPT_CELL_ENCRYPTED)
 	{
 		dbcrypt_status status = prove_cell(cipher, cell, &key);
 
 		if (status != DBCRYPT_NOT_AN_ENVELOPE ||
-			is_damaged(cipher->form, cell->value, cell->value_size))
+			begins_like_envelope(cipher->form, cell->value, cell->value_size))
 			return status;
 	}
 	plaintext = plaintext_of_cell(cipher, cell);
@@ -325,8 +367,7 @@ decrypt_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, NewCell *new_cell, 
 	if (dbcrypt_scheme_inspect(cipher->scheme, cell) != DBCRYPT_CELL_ENCRYPTED)
 		return DBCRYPT_OK;
 	status = open_cell(cipher, cell, &plaintext, &key);
-	if (status == DBCRYPT_NOT_AN_ENVELOPE &&
-		!is_damaged(cipher->form, cell->value, cell->value_size))
+	if (status == DBCRYPT_NOT_AN_ENVELOPE && !is_damaged(cipher, cell))
 		return DBCRYPT_OK;
 	if (status != DBCRYPT_OK)
 		return status;
@@ -416,7 +457,7 @@ identify_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, char *key_id)
 static ValueOutcome
 bad_cell(ColumnCipher *cipher, dbcrypt_status status, const dbcrypt_cell *cell, ItemPointer tid)
 {
-	ValuePlace	place = {cipher->rel, cipher->attnum, *tid};
+	ValuePlace	place = {cipher->rel, cipher->attnum, *tid, cipher->scheme != scheme_native()};
 	char		key_id[DBCRYPT_KEY_ID_LEN + 1];
 	dbcrypt_ring *ring = session_ring();
 
@@ -472,8 +513,7 @@ row_belongs(ColumnCipher *cipher, TupleTableSlot *slot)
 	Datum		belongs;
 
 	return cipher->where == NULL ||
-		(expression_evaluate(cipher->where, cipher->econtext, slot, &belongs) &&
-		 DatumGetBool(belongs));
+		(evaluate(cipher, cipher->where, slot, &belongs) && DatumGetBool(belongs));
 }
 
 /* Reports, as bad_cell does, that an expression is NULL where it may not be. */
@@ -522,7 +562,7 @@ read_context(ColumnCipher *cipher, TupleTableSlot *slot)
 		Datum		value;
 		MemoryContext caller;
 
-		if (!expression_evaluate(cipher->attribute, cipher->econtext, slot, &value))
+		if (!evaluate(cipher, cipher->attribute, slot, &value))
 			return expression_is_null(cipher, "attribute expression is null");
 		caller = MemoryContextSwitchTo(cipher->econtext->ecxt_per_tuple_memory);
 		set_attribute(cipher, TextDatumGetCString(value));
@@ -593,6 +633,13 @@ set_companion(ColumnCipher *cipher, struct varlena *companion, ColumnChange *cha
 	attribute = TupleDescAttr(RelationGetDescr(cipher->rel), cipher->companion - 1);
 	if (companion == NULL && attribute->attnotnull)
 		companion = allocate_value(cipher, 0);
+	if (companion && cipher->form == DBCRYPT_TEXT && attribute->atttypmod >= (int32) VARHDRSZ &&
+		VARSIZE(companion) - VARHDRSZ > attribute->atttypmod - VARHDRSZ)
+		ereport(ERROR, (errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
+						errmsg("value too long for type character varying(%d)",
+							   (int) (attribute->atttypmod - VARHDRSZ)),
+						errhint("ALTER the type of column \"%s\" to text.",
+								NameStr(attribute->attname))));
 	change->attnums[n] = cipher->companion;
 	change->values[n] = PointerGetDatum(companion);
 	change->nulls[n] = companion == NULL;
@@ -608,10 +655,11 @@ typedef struct JsonWork
 	ItemPointer tid;
 	bool		bad;
 
-	/* For cipher_examine alone: the worst state, and its key. */
-	bool		examine;
-	CipherState state;
-	char	   *key_id;
+	/* To look at the fields only: */
+	ValueVisitor visit;
+	void	   *visit_arg;
+	bool		open;
+	MemoryContext visit_context;	/* in which to call the visitor */
 } JsonWork;
 
 /* Makes a field the cell of its own attribute, unless the column has another. */
@@ -624,8 +672,8 @@ field_context(JsonWork *work, const char *name)
 		set_attribute(cipher, name);
 }
 
-static CipherState examine_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, bool open,
-								char *key_id);
+static void examine_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, bool open,
+						 ValueVisitor visit, void *arg);
 
 static char *
 apply_to_field(void *arg, const char *name, const char *value)
@@ -639,16 +687,12 @@ apply_to_field(void *arg, const char *name, const char *value)
 	if (work->bad)
 		return NULL;
 	field_context(work, name);
-	if (work->examine)
+	if (work->visit)
 	{
-		char		key_id[DBCRYPT_KEY_ID_LEN + 1];
-		CipherState state = examine_cell(work->cipher, &cell, true, key_id);
+		MemoryContext caller = MemoryContextSwitchTo(work->visit_context);
 
-		if (state >= work->state)
-		{
-			work->state = state;
-			strcpy(work->key_id, key_id);
-		}
+		examine_cell(work->cipher, &cell, work->open, work->visit, work->visit_arg);
+		MemoryContextSwitchTo(caller);
 		return NULL;
 	}
 	status = apply_to_cell(work->cipher, work->operation, &cell, &new_cell, &changed);
@@ -765,26 +809,14 @@ key_state(const char *key_id)
 	return CIPHER_NOT_LOADED;
 }
 
-/* State and key of a cell; with open also whether it opens. */
+/* State of an encrypted cell, and our id of its key; with open also whether it opens. */
 static CipherState
-examine_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, bool open, char *key_id)
+state_of_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, bool open, char *key_id)
 {
-	dbcrypt_status status;
+	dbcrypt_status status = identify_cell(cipher, cell, key_id);
 	CipherState state;
 	size_t		key;
 
-	key_id[0] = '\0';
-	switch (dbcrypt_scheme_inspect(cipher->scheme, cell))
-	{
-		case DBCRYPT_CELL_NULL:
-		case DBCRYPT_CELL_EMPTY:
-			return CIPHER_NULL;
-		case DBCRYPT_CELL_PLAINTEXT:
-			return CIPHER_PLAINTEXT;
-		case DBCRYPT_CELL_ENCRYPTED:
-			break;
-	}
-	status = identify_cell(cipher, cell, key_id);
 	if (status == DBCRYPT_OK)
 	{
 		state = key_state(key_id);
@@ -796,8 +828,7 @@ examine_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, bool open, char *ke
 	switch (status)
 	{
 		case DBCRYPT_NOT_AN_ENVELOPE:
-			return is_damaged(cipher->form, cell->value, cell->value_size) ? CIPHER_FAILED :
-				CIPHER_PLAINTEXT;
+			return is_damaged(cipher, cell) ? CIPHER_FAILED : CIPHER_PLAINTEXT;
 		case DBCRYPT_NO_KEYS:
 		case DBCRYPT_KEY_NOT_LOADED:
 			return CIPHER_NOT_LOADED;
@@ -808,47 +839,73 @@ examine_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, bool open, char *ke
 	}
 }
 
-/* The same for the row in slot. */
-static CipherState
-examine_row(ColumnCipher *cipher, TupleTableSlot *slot, bool open, char *key_id)
+/* Visits a cell, unless it holds no value. */
+static void
+examine_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, bool open, ValueVisitor visit,
+			 void *arg)
 {
-	bool		soft_errors = cipher->soft_errors;
-	bool		readable;
+	char		key_id[DBCRYPT_KEY_ID_LEN + 1];
+	CipherState state;
+
+	switch (dbcrypt_scheme_inspect(cipher->scheme, cell))
+	{
+		case DBCRYPT_CELL_NULL:
+		case DBCRYPT_CELL_EMPTY:
+			break;
+		case DBCRYPT_CELL_PLAINTEXT:
+			visit(arg, CIPHER_PLAINTEXT, "");
+			break;
+		case DBCRYPT_CELL_ENCRYPTED:
+			state = state_of_cell(cipher, cell, open, key_id);
+			visit(arg, state, key_id);
+			break;
+	}
+}
+
+/* Visits the values of the row in slot. */
+static void
+examine_row(ColumnCipher *cipher, TupleTableSlot *slot, bool open, ValueVisitor visit, void *arg)
+{
+	bool		named = dbcrypt_scheme_traits_of(cipher->scheme)->names_key && cipher->json == NULL;
 	dbcrypt_cell cell;
 
-	key_id[0] = '\0';
 	if (!row_belongs(cipher, slot) || !read_cell(cipher, slot, &cell))
-		return CIPHER_NULL;
-	if (open || !dbcrypt_scheme_traits_of(cipher->scheme)->names_key || cipher->json)
+		return;
+	if (open || !named)
 	{
+		bool		soft_errors = cipher->soft_errors;
+		bool		readable;
+
 		cipher->soft_errors = true;
 		readable = read_context(cipher, slot);
 		cipher->soft_errors = soft_errors;
 		if (!readable)
 		{
-			if (dbcrypt_scheme_traits_of(cipher->scheme)->names_key && cipher->json == NULL)
+			char		key_id[DBCRYPT_KEY_ID_LEN + 1] = "";
+
+			if (named)
 				(void) identify_cell(cipher, &cell, key_id);
-			return CIPHER_FAILED;
+			visit(arg, CIPHER_FAILED, key_id);
+			return;
 		}
 	}
 	if (cipher->json)
 	{
-		JsonWork	work = {.cipher = cipher, .examine = true, .state = CIPHER_NULL,
-			.key_id = key_id};
+		JsonWork	work = {.cipher = cipher, .visit = visit, .visit_arg = arg, .open = open,
+			.visit_context = CurrentMemoryContext};
 		MemoryContext caller = MemoryContextSwitchTo(cipher->econtext->ecxt_per_tuple_memory);
 
 		(void) json_fields_replace(cstring_to_text_with_len((const char *) cell.value,
 															(int) cell.value_size),
 								   cipher->json, apply_to_field, &work);
 		MemoryContextSwitchTo(caller);
-		return work.state;
 	}
-	return examine_cell(cipher, &cell, open, key_id);
+	else
+		examine_cell(cipher, &cell, open, visit, arg);
 }
 
-/* The same for native envelopes: reads no more of a long value than its header. */
-static CipherState
-identify_envelope(ColumnCipher *cipher, TupleTableSlot *slot, char *key_id)
+CipherState
+cipher_identify_envelope(ColumnCipher *cipher, TupleTableSlot *slot, char *key_id)
 {
 	bool		isnull;
 	Datum		stored = slot_getattr(slot, cipher->attnum, &isnull);
@@ -863,42 +920,49 @@ identify_envelope(ColumnCipher *cipher, TupleTableSlot *slot, char *key_id)
 			return key_state(key_id);
 		case DBCRYPT_NOT_AN_ENVELOPE:
 			prefix = PG_DETOAST_DATUM_SLICE(stored, 0, 16);
-			return is_damaged(cipher->form, (uint8_t *) VARDATA(prefix),
-							  VARSIZE(prefix) - VARHDRSZ) ? CIPHER_FAILED : CIPHER_PLAINTEXT;
+			return begins_like_envelope(cipher->form, (uint8_t *) VARDATA(prefix),
+										VARSIZE(prefix) - VARHDRSZ) ? CIPHER_FAILED :
+				CIPHER_PLAINTEXT;
 		default:
 			return CIPHER_FAILED;
 	}
 }
 
-CipherState
-cipher_examine(ColumnCipher *cipher, TupleTableSlot *slot, char *key_id)
+void
+cipher_examine(ColumnCipher *cipher, TupleTableSlot *slot, ValueVisitor visit, void *arg)
 {
-	return examine_row(cipher, slot, true, key_id);
+	examine_row(cipher, slot, true, visit, arg);
 }
 
-CipherState
-cipher_identify(ColumnCipher *cipher, TupleTableSlot *slot, char *key_id)
+void
+cipher_identify(ColumnCipher *cipher, TupleTableSlot *slot, ValueVisitor visit, void *arg)
 {
-	if (cipher->scheme == scheme_native() && cipher->where == NULL)
-		return identify_envelope(cipher, slot, key_id);
-	return examine_row(cipher, slot, false, key_id);
+	char		key_id[DBCRYPT_KEY_ID_LEN + 1];
+	CipherState state;
+
+	if (cipher->scheme != scheme_native() || cipher->where || cipher->json)
+		examine_row(cipher, slot, false, visit, arg);
+	else if ((state = cipher_identify_envelope(cipher, slot, key_id)) != CIPHER_NULL)
+		visit(arg, state, key_id);
+}
+
+/* Notes a value that is not under the primary key. */
+static void
+note_stale(void *arg, CipherState state, const char *key_id)
+{
+	if (state != CIPHER_PRIMARY)
+		*(ValueOutcome *) arg = VALUE_CHANGED;
 }
 
 ValueOutcome
 cipher_inspect(ColumnCipher *cipher, TupleTableSlot *slot)
 {
-	char		key_id[DBCRYPT_KEY_ID_LEN + 1];
+	ValueOutcome outcome = VALUE_CURRENT;
 
 	if (slot_attisnull(slot, cipher->attnum))
 		return VALUE_NULL;
-	switch (cipher_identify(cipher, slot, key_id))
-	{
-		case CIPHER_NULL:
-		case CIPHER_PRIMARY:
-			return VALUE_CURRENT;
-		default:
-			return VALUE_CHANGED;
-	}
+	cipher_identify(cipher, slot, note_stale, &outcome);
+	return outcome;
 }
 
 dbcrypt_status

@@ -50,6 +50,13 @@ enum
 	Natts_columns = Anum_columns_attnum
 };
 
+bool
+column_is_native(const TargetColumn *target)
+{
+	return (target->scheme == NULL || target->scheme == scheme_native()) &&
+		target->options.where == NULL && target->options.json == NULL;
+}
+
 void
 column_check_owner(Oid relid)
 {
@@ -248,31 +255,57 @@ check_partition_key(Relation rel, const char *column)
 							   RelationGetRelationName(rel))));
 }
 
+/* The columns that an expression of a registered column reads, as its owner sees it. */
+static Bitmapset *
+inputs_of_column(Relation rel, AttrNumber attnum, const TargetColumn *target)
+{
+	const ColumnOptions *options = &target->options;
+	Bitmapset  *inputs = NULL;
+	OwnerContext saved;
+
+	owner_enter(rel->rd_rel->relowner, &saved);
+	if (target->aad)
+		inputs = expression_inputs(rel, attnum, target->aad, "AAD", TEXTOID);
+	if (options->attribute_expression)
+		inputs = bms_add_members(inputs, expression_inputs(rel, attnum,
+														   options->attribute_expression,
+														   "attribute", TEXTOID));
+	if (options->where)
+		inputs = bms_add_members(inputs, expression_inputs(rel, attnum, options->where, "where",
+														   BOOLOID));
+	owner_leave(&saved);
+	return inputs;
+}
+
 /*
- * Refuses a column that the AAD of a registered column reads, of this table or
- * of a parent: after a change of it nobody could open the other's values.
+ * Refuses a column that the AAD or another expression of a registered column
+ * reads, of this table or of a parent: after a change of it nobody could open the
+ * other's values.
  */
 static void
-check_not_aad(Relation rel, AttrNumber attnum)
+check_not_read(Relation rel, AttrNumber attnum, AttrNumber companion)
 {
 	Bitmapset  *changed = column_dependents(rel, attnum);
 	ListCell   *cell;
 
+	if (companion != InvalidAttrNumber)
+		changed = bms_add_members(changed, column_dependents(rel, companion));
 	foreach(cell, columns_registered())
 	{
 		TargetColumn *other = lfirst(cell);
 		AttrNumber	other_attnum = get_attnum(RelationGetRelid(rel), other->name);
-		Bitmapset  *inputs = NULL;
-		OwnerContext saved;
 
-		if (other->aad == NULL || other_attnum <= 0 || other_attnum == attnum ||
+		if (other_attnum <= 0 || other_attnum == attnum ||
 			!list_member_oid(find_all_inheritors(other->relid, NoLock, NULL),
 							 RelationGetRelid(rel)))
 			continue;
-		owner_enter(rel->rd_rel->relowner, &saved);
-		pull_varattnos((Node *) aad_parse(rel, other_attnum, other->aad), 1, &inputs);
-		owner_leave(&saved);
-		if (bms_overlap(inputs, changed))
+		if (other->options.companion &&
+			get_attnum(RelationGetRelid(rel), other->options.companion) == attnum)
+			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+							errmsg("column \"%s\" of table \"%s\" is the companion of column \"%s\"",
+								   other->options.companion, RelationGetRelationName(rel),
+								   other->name)));
+		if (bms_overlap(inputs_of_column(rel, other_attnum, other), changed))
 			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 							errmsg("column \"%s\" of table \"%s\" is part of the AAD of column "
 								   "\"%s\"",
@@ -281,6 +314,59 @@ check_not_aad(Relation rel, AttrNumber attnum)
 							errdetail("After a change of it the other's values would not "
 									  "decrypt.")));
 	}
+}
+
+/* The same for the ancestors of a partition. */
+static void
+check_partition_keys(Relation rel, const char *column)
+{
+	ListCell   *cell;
+
+	check_partition_key(rel, column);
+	if (!rel->rd_rel->relispartition)
+		return;
+	foreach(cell, get_partition_ancestors(RelationGetRelid(rel)))
+	{
+		Relation	ancestor = relation_open(lfirst_oid(cell), AccessShareLock);
+
+		check_partition_key(ancestor, column);
+		relation_close(ancestor, AccessShareLock);
+	}
+}
+
+/* Number of the target's companion column, 0 for none; refuses one that cannot be written. */
+static AttrNumber
+check_companion(Relation rel, AttrNumber attnum, const TargetColumn *target)
+{
+	const char *companion = target->options.companion;
+	AttrNumber	companion_attnum;
+	Form_pg_attribute attribute;
+	const char *reason = NULL;
+
+	if (companion == NULL)
+		return InvalidAttrNumber;
+	companion_attnum = get_attnum(RelationGetRelid(rel), companion);
+	if (companion_attnum <= 0)
+		return InvalidAttrNumber;	/* cipher_init says more */
+	attribute = TupleDescAttr(RelationGetDescr(rel), companion_attnum - 1);
+	if (companion_attnum == attnum)
+		reason = "It is the encrypted column itself.";
+	else if (attribute->atttypid != TEXTOID && attribute->atttypid != VARCHAROID &&
+			 attribute->atttypid != BYTEAOID)
+		reason = "It is not of type text, varchar or bytea.";
+	else if (attribute->attgenerated != '\0')
+		reason = "It is a generated column.";
+	else if (column_registered(RelationGetRelid(rel), companion_attnum))
+		reason = "It is an encrypted column.";
+	if (reason)
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("column \"%s\" of table \"%s\" cannot be the companion of column "
+							   "\"%s\"",
+							   companion, RelationGetRelationName(rel), target->name),
+						errdetail("%s", reason)));
+	check_partition_keys(rel, companion);
+	appkeys_check(rel, companion_attnum);
+	return companion_attnum;
 }
 
 AttrNumber
@@ -306,25 +392,13 @@ column_check_relation(Relation rel, const TargetColumn *target)
 						errmsg("column \"%s\" of table \"%s\" is a generated column", column,
 							   RelationGetRelationName(rel))));
 
-	check_partition_key(rel, column);
-	if (rel->rd_rel->relispartition)
-	{
-		ListCell   *cell;
-
-		foreach(cell, get_partition_ancestors(RelationGetRelid(rel)))
-		{
-			Relation	ancestor = relation_open(lfirst_oid(cell), AccessShareLock);
-
-			check_partition_key(ancestor, column);
-			relation_close(ancestor, AccessShareLock);
-		}
-	}
+	check_partition_keys(rel, column);
 	foreign_key = foreign_key_of(rel, attnum);
 	if (foreign_key)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("column \"%s\" of table \"%s\" is part of foreign key \"%s\"", column,
 							   RelationGetRelationName(rel), foreign_key)));
-	check_not_aad(rel, attnum);
+	check_not_read(rel, attnum, check_companion(rel, attnum, target));
 	return attnum;
 }
 

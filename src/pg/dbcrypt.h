@@ -28,6 +28,7 @@ typedef struct ValuePlace
 	Relation	rel;
 	AttrNumber	attnum;
 	ItemPointerData tid;
+	bool		adopted;		/* the column is of another application's scheme */
 } ValuePlace;
 
 /* Throws what status means; key_id and place may be NULL. */
@@ -151,8 +152,9 @@ extern void owner_leave(const OwnerContext *saved);
 /* ---- expression.c ---- */
 
 /*
- * Parses an AAD expression over a relation's columns, as the current user.
- * Refuses what would change with the rotation of the column. NULL for NULL.
+ * Parses an AAD expression over a relation's columns, as the current user. Its
+ * type is text or bytea. Refuses what would change with the rotation of the
+ * column. NULL for NULL.
  */
 extern Expr *aad_parse(Relation rel, AttrNumber attnum, const char *expression);
 
@@ -174,6 +176,10 @@ typedef struct RowExpression
 /* Parses, checks and prepares; what names the expression in errors. */
 extern RowExpression *expression_prepare(Relation rel, AttrNumber attnum, const char *expression,
 										 const char *what, Oid type, EState *estate);
+
+/* The columns that such an expression reads, offset as in pull_varattnos. */
+extern Bitmapset *expression_inputs(Relation rel, AttrNumber attnum, const char *expression,
+									const char *what, Oid type);
 
 /* Its value for the row in slot, in per-tuple memory; false for NULL. */
 extern bool expression_evaluate(RowExpression *self, ExprContext *econtext, TupleTableSlot *slot,
@@ -216,6 +222,9 @@ typedef struct TargetColumn
 	const dbcrypt_scheme *scheme;	/* NULL for native */
 	ColumnOptions options;
 } TargetColumn;
+
+/* Whether every row of the column holds a native envelope, or should. */
+extern bool column_is_native(const TargetColumn *target);
 
 /* Refuses everyone but the table's owner and superusers. */
 extern void column_check_owner(Oid relid);
@@ -307,7 +316,7 @@ typedef struct ColumnCipher
 	bool		not_null;		/* the column or its domain */
 	int			max_characters; /* of varchar(n), or -1 */
 	ExprState  *aad;			/* NULL for none */
-	Oid			aad_owner;		/* whose it is: the owner of the target's table */
+	Oid			aad_owner;		/* whose all expressions are: the owner of the target's table */
 	RowExpression *attribute;	/* NULL for none, and so below */
 	RowExpression *where;
 	const char *json;			/* which fields are values; each has its name as attribute … */
@@ -353,13 +362,26 @@ extern ValueOutcome cipher_erase(ColumnCipher *cipher, TupleTableSlot *slot, Col
  */
 extern ValueOutcome cipher_inspect(ColumnCipher *cipher, TupleTableSlot *slot);
 
+/* What a value is, and our id of its key, "" where nothing tells. */
+typedef void (*ValueVisitor) (void *arg, CipherState state, const char *key_id);
+
 /*
- * identify: says what the value is, as cheaply as its scheme can tell.
- * examine: opens it and says what it is. Neither throws for a bad one. key_id has
- * DBCRYPT_KEY_ID_LEN + 1 bytes and is "" where the value names no key.
+ * identify: says what the row's value is, as cheaply as its scheme can tell.
+ * examine: opens it and says what it is. Neither throws for a bad one. A JSON
+ * column has a value for each of its fields; NULL, and what the scheme keeps
+ * empty, is no value.
  */
-extern CipherState cipher_identify(ColumnCipher *cipher, TupleTableSlot *slot, char *key_id);
-extern CipherState cipher_examine(ColumnCipher *cipher, TupleTableSlot *slot, char *key_id);
+extern void cipher_identify(ColumnCipher *cipher, TupleTableSlot *slot, ValueVisitor visit,
+							void *arg);
+extern void cipher_examine(ColumnCipher *cipher, TupleTableSlot *slot, ValueVisitor visit,
+						   void *arg);
+
+/*
+ * identify for a column of nothing but native envelopes: reads no more of a long
+ * value than its header. key_id has DBCRYPT_KEY_ID_LEN + 1 bytes.
+ */
+extern CipherState cipher_identify_envelope(ColumnCipher *cipher, TupleTableSlot *slot,
+											char *key_id);
 
 /* Status and key id of a value's header, however it is stored; no key needed. */
 extern dbcrypt_status value_read_header(Datum value, dbcrypt_form form, char *key_id);
@@ -384,6 +406,31 @@ extern RepOriginId origin_lookup(void);
 /* Marks what is logged in between. An error in between must origin_leave too. */
 extern void origin_enter(RepOriginId origin);
 extern void origin_leave(RepOriginId origin);
+
+/* ---- adopt.c ---- */
+
+/* Registers a column of another scheme after a look at its values; needs no SPI. */
+extern void adopt_column(TargetColumn *target);
+
+/* ---- appkeys.c ---- */
+
+/*
+ * An application may have a catalog of its keys, which the companion column of a
+ * value refers to by a foreign key. check: refuses a foreign key to anything else.
+ */
+extern void appkeys_check(Relation rel, AttrNumber companion);
+
+/*
+ * Before values are written into a relation: sees that the catalog, if it has
+ * one, holds the primary key, and holds that row until the transaction ends.
+ */
+extern void appkeys_hold(Relation rel, AttrNumber companion, const dbcrypt_scheme *scheme);
+
+/*
+ * After a rotation: revokes in the catalogs of these targets (TargetColumn) the
+ * other keys of the ring, those still referred to excepted.
+ */
+extern void appkeys_revoke_unused(List *targets);
 
 /* ---- progress.c ---- */
 

@@ -458,7 +458,7 @@ check_member(Doctor *doctor, const TargetColumn *target, char *subject, Relation
 	}
 	if (!is_readable(rel))
 		return;
-	if (target->scheme == scheme_native())
+	if (column_is_native(target))
 		count_values(doctor, rel, attnum, tallies);
 	else
 		count_adopted_values(doctor, subject, rel, target, tallies);

@@ -90,6 +90,9 @@ raise_status(dbcrypt_status status, dbcrypt_form form, const char *key_id, const
 
 	if (status == DBCRYPT_NOT_AN_ENVELOPE && form == DBCRYPT_BINARY)
 		sqlstate = ERRCODE_INVALID_BINARY_REPRESENTATION;
+	if (place && place->adopted &&
+		(status == DBCRYPT_NOT_AN_ENVELOPE || status == DBCRYPT_AUTHENTICATION_FAILED))
+		hint = "No loaded key opens it with the column's options in dbcrypt_columns.";
 
 	ereport(ERROR,
 			(errcode(sqlstate), errmsg("%s", message), hint ? errhint("%s", hint) : 0,

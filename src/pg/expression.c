@@ -48,7 +48,48 @@ parse_single_expression(const char *source, const char *what)
 		}
 	}
 	ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR), errmsg("%s must be a single SQL expression", what),
-					errhint("For example aad => 'user_id::text'.")));
+					strcmp(what, "AAD") == 0 ? errhint("For example aad => 'user_id::text'.") : 0));
+}
+
+/* The columns of the row that an expression reads, inside subqueries too. */
+typedef struct InputWalk
+{
+	Index		depth;			/* of the subquery at hand */
+	Bitmapset  *inputs;			/* offset as in pull_varattnos */
+} InputWalk;
+
+static bool
+collect_inputs(Node *node, void *context)
+{
+	InputWalk  *walk = context;
+	bool		stopped;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+	{
+		Var		   *var = (Var *) node;
+
+		if (var->varlevelsup == walk->depth && var->varno == 1)
+			walk->inputs = bms_add_member(walk->inputs,
+										  var->varattno - FirstLowInvalidHeapAttributeNumber);
+		return false;
+	}
+	if (!IsA(node, Query))
+		return expression_tree_walker(node, collect_inputs, context);
+	walk->depth++;
+	stopped = query_tree_walker((Query *) node, collect_inputs, context, 0);
+	walk->depth--;
+	return stopped;
+}
+
+static Bitmapset *
+inputs_of(Node *expression)
+{
+	InputWalk	walk = {0};
+
+	(void) collect_inputs(expression, &walk);
+	return walk.inputs;
 }
 
 /* Refuses an expression that reads what a rotation of the column changes. */
@@ -56,10 +97,9 @@ static void
 check_inputs(Relation rel, AttrNumber attnum, Node *expression, const char *what)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
-	Bitmapset  *inputs = NULL;
+	Bitmapset  *inputs = inputs_of(expression);
 	int			member = -1;
 
-	pull_varattnos(expression, 1, &inputs);
 	while ((member = bms_next_member(inputs, member)) >= 0)
 	{
 		AttrNumber	input = member + FirstLowInvalidHeapAttributeNumber;
@@ -111,8 +151,9 @@ parse_error_context(void *source)
 }
 
 /*
- * The parsed and checked expression, cast to a type; NULL with *has_subquery
- * set if it holds a subquery and may.
+ * The parsed and checked expression, cast to a type; bytea stays bytea where text
+ * is wanted. Without has_subquery it must hold no subquery; the parser's tree of
+ * one that does is good for looking at, not for execution.
  */
 static Expr *
 parse_expression(Relation rel, AttrNumber attnum, const char *expression, const char *what,
@@ -143,10 +184,9 @@ parse_expression(Relation rel, AttrNumber attnum, const char *expression, const 
 							   "function or a set-returning function",
 							   what, has_subquery ? "" : "a subquery, ")));
 	if (type == TEXTOID && getBaseType(exprType(node)) == BYTEAOID)
-		cast = node;
-	else
-		cast = coerce_to_target_type(pstate, node, exprType(node), type, -1, COERCION_ASSIGNMENT,
-									 COERCE_IMPLICIT_CAST, -1);
+		type = BYTEAOID;
+	cast = coerce_to_target_type(pstate, node, exprType(node), type, -1, COERCION_ASSIGNMENT,
+								 COERCE_IMPLICIT_CAST, -1);
 	if (cast == NULL)
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 						errmsg("%s expression is of type %s, which cannot be cast to %s", what,
@@ -156,12 +196,10 @@ parse_expression(Relation rel, AttrNumber attnum, const char *expression, const 
 		*has_subquery = pstate->p_hasSubLinks;
 	free_parsestate(pstate);
 	error_context_stack = error_context.previous;
-	if (has_subquery && *has_subquery)
-		return NULL;
 
 	if (contain_volatile_functions(cast))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-						errmsg("functions in an %s expression must not be volatile", what)));
+						errmsg("%s expression must not call volatile functions", what)));
 	check_inputs(rel, attnum, cast, what);
 	return (Expr *) cast;
 }
@@ -178,7 +216,7 @@ aad_parse(Relation rel, AttrNumber attnum, const char *expression)
 static Bytes
 bytes_of(struct varlena *value, Oid type)
 {
-	if (getBaseType(type) == BYTEAOID)
+	if (type == BYTEAOID)
 		return (Bytes){(uint8_t *) VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
 	return text_to_utf8(value);
 }
@@ -229,6 +267,16 @@ plan_query(RowExpression *self, Relation rel, const char *expression)
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
 }
 
+Bitmapset *
+expression_inputs(Relation rel, AttrNumber attnum, const char *expression, const char *what,
+				  Oid type)
+{
+	bool		has_subquery;
+
+	return inputs_of((Node *) parse_expression(rel, attnum, expression, what, type,
+											   &has_subquery));
+}
+
 RowExpression *
 expression_prepare(Relation rel, AttrNumber attnum, const char *expression, const char *what,
 				   Oid type, EState *estate)
@@ -238,6 +286,10 @@ expression_prepare(Relation rel, AttrNumber attnum, const char *expression, cons
 	bool		has_subquery;
 	Expr	   *parsed = parse_expression(rel, attnum, expression, what, type, &has_subquery);
 
+	if (exprType((Node *) parsed) != type)
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("%s expression is of type %s, which cannot be cast to %s", what,
+							   format_type_be(exprType((Node *) parsed)), format_type_be(type))));
 	self->type = type;
 	if (has_subquery)
 		plan_query(self, rel, expression);

@@ -10,6 +10,25 @@
 #include "miscadmin.h"
 #include "utils/snapmgr.h"
 
+/* The values of one row, on their way to the caller's visitor. */
+typedef struct RowVisit
+{
+	Relation	rel;
+	ItemPointer tid;
+	IdentifyVisitor visit;
+	void	   *arg;
+	bool		more;
+} RowVisit;
+
+static void
+visit_value(void *arg, CipherState state, const char *key_id)
+{
+	RowVisit   *row = arg;
+
+	if (row->more)
+		row->more = row->visit(row->arg, row->rel, state, key_id, row->tid);
+}
+
 void
 identify_values(Relation rel, const TargetColumn *target, IdentifyVisitor visit, void *arg)
 {
@@ -17,24 +36,19 @@ identify_values(Relation rel, const TargetColumn *target, IdentifyVisitor visit,
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	RowUpdater	updater;
 	TableScanDesc scan;
-	bool		more = true;
+	RowVisit	row = {.rel = rel, .tid = &updater.tid, .visit = visit, .arg = arg, .more = true};
 
-	/* An envelope names its key: no expression, working or not, is needed. */
+	/* An envelope names its key: no AAD expression, working or not, is needed. */
 	if (bare.scheme == NULL || bare.scheme == scheme_native())
 		bare.aad = NULL;
 	PushActiveSnapshot(snapshot);
 	updater_begin(&updater, rel, &bare, true);
 	scan = table_beginscan(rel, snapshot, 0, NULL);
-	while (more && table_scan_getnextslot(scan, ForwardScanDirection, updater.row))
+	while (row.more && table_scan_getnextslot(scan, ForwardScanDirection, updater.row))
 	{
-		char		key_id[DBCRYPT_KEY_ID_LEN + 1];
-		CipherState state;
-
 		CHECK_FOR_INTERRUPTS();
 		updater.tid = updater.row->tts_tid;
-		state = cipher_identify(&updater.cipher, updater.row, key_id);
-		if (state != CIPHER_NULL)
-			more = visit(arg, rel, state, key_id, &updater.tid);
+		cipher_identify(&updater.cipher, updater.row, visit_value, &row);
 		ResetPerTupleExprContext(updater.estate);
 	}
 	table_endscan(scan);

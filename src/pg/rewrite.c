@@ -179,6 +179,8 @@ rewrite_relation(RewriteKind kind, Relation rel, const TargetColumn *target, Rew
 							  AccessExclusiveLock);
 	new_heap = table_open(new_relid, AccessExclusiveLock);
 	TransferPredicateLocksToHeapRelation(rel);
+	if (kind == REWRITE_ENCRYPT && target->options.companion)
+		appkeys_hold(rel, get_attnum(relid, target->options.companion), target->scheme);
 	(void) process_rows(kind, rel, target, new_heap, false, counts);
 	table_close(new_heap, NoLock);
 	relation_close(rel, NoLock);
@@ -416,7 +418,8 @@ rewrite_column(RewriteKind kind, TargetColumn *target, const char *function, boo
 		Relation rel = lfirst(cell);
 
 		check_rewritable(rel);
-		if (kind == REWRITE_ENCRYPT)
+		if (kind == REWRITE_ENCRYPT &&
+			!(target->scheme && dbcrypt_scheme_traits_of(target->scheme)->deterministic))
 			check_unique_indexes(rel, get_attnum(RelationGetRelid(rel), target->name));
 	}
 	CommandCounterIncrement();

@@ -174,6 +174,8 @@ dbcrypt_rotate(PG_FUNCTION_ARGS)
 	target.name = pstrdup(NameStr(*PG_GETARG_NAME(1)));
 	target.aad = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
 	counts = rotate_column(&target, PG_GETARG_BOOL(3));
+	if (!PG_GETARG_BOOL(3))
+		appkeys_revoke_unused(list_make1(&target));
 	counts_to_datums(&counts, values);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
@@ -183,13 +185,15 @@ Datum
 dbcrypt_rotate_all(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	List	   *targets;
 	ListCell   *cell;
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("dry_run must not be null")));
 	InitMaterializedSRF(fcinfo, 0);
-	foreach(cell, columns_registered())
+	targets = columns_registered();
+	foreach(cell, targets)
 	{
 		TargetColumn *target = lfirst(cell);
 		RotateCounts counts = rotate_column(target, PG_GETARG_BOOL(0));
@@ -201,5 +205,7 @@ dbcrypt_rotate_all(PG_FUNCTION_ARGS)
 		counts_to_datums(&counts, values + 2);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
+	if (!PG_GETARG_BOOL(0))
+		appkeys_revoke_unused(targets);
 	return (Datum) 0;
 }

@@ -72,6 +72,8 @@ updater_begin(RowUpdater *updater, Relation rel, const TargetColumn *target, boo
 		return;
 
 	CheckCmdReplicaIdentity(rel, CMD_UPDATE);
+	if (updater->cipher.companion != InvalidAttrNumber)
+		appkeys_hold(rel, updater->cipher.companion, updater->cipher.scheme);
 	updater->origin = origin_lookup();
 	estate->es_output_cid = GetCurrentCommandId(true);
 	ExecOpenIndices(updater->result, false);

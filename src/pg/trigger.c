@@ -11,11 +11,13 @@
 #include "access/transam.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "dbcrypt.h"
 #include "fmgr.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -141,6 +143,8 @@ prepare(TriggerData *data)
 	Trigger *trigger = data->tg_trigger;
 	EncryptTrigger *self = palloc0(sizeof(EncryptTrigger));
 	TargetColumn target = {0};
+	TargetColumn *registered;
+	Oid type;
 	TupleDesc desc;
 	OwnerContext saved;
 
@@ -162,6 +166,23 @@ prepare(TriggerData *data)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("column \"%s\" of table \"%s\" is a generated column", target.name,
 							   RelationGetRelationName(rel))));
+
+	type = getBaseType(TupleDescAttr(RelationGetDescr(rel), target.attnum - 1)->atttypid);
+	if (type == JSONOID || type == JSONBOID)
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("column \"%s\" of table \"%s\" is of type %s", target.name,
+							   RelationGetRelationName(rel), format_type_be(type)),
+						errhint("A trigger encrypts columns of type text, varchar or bytea.")));
+	registered = column_registered(target.relid, get_attnum(target.relid, target.name));
+	if (registered && !column_is_native(registered))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("column \"%s\" of table \"%s\" is adopted with scheme %s", target.name,
+							   RelationGetRelationName(rel),
+							   dbcrypt_scheme_traits_of(registered->scheme)->name),
+						errdetail("The trigger would write native envelopes into it."),
+						errhint("The application encrypts such values; drop trigger \"%s\", or run "
+								"dbcrypt_convert().",
+								trigger->tgname)));
 
 	self->trigger = trigger->tgoid;
 	self->relid = RelationGetRelid(rel);
@@ -251,7 +272,7 @@ encrypt_row(ColumnCipher *cipher, TupleTableSlot *old_row, TupleTableSlot *new_r
 
 	if (isnull)
 		return VALUE_NULL;
-	if (cipher_identify(cipher, new_row, key_id) != CIPHER_PLAINTEXT)
+	if (cipher_identify_envelope(cipher, new_row, key_id) != CIPHER_PLAINTEXT)
 	{
 		if (old_row && same_value(old_row, new_row, cipher->attnum))
 		{

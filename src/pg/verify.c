@@ -88,25 +88,37 @@ tally_sort(List *tallies)
 	list_sort(tallies, compare_tallies);
 }
 
+/* The row whose values are being counted. */
+typedef struct CountedRow
+{
+	List **tallies;
+	Relation rel;
+	ItemPointer tid;
+} CountedRow;
+
+static void
+count_value(void *arg, CipherState state, const char *key_id)
+{
+	CountedRow *row = arg;
+
+	tally_value(row->tallies, state, key_id, row->rel, row->tid);
+}
+
 /* Opens every value of one relation that is locked. */
 static void
 verify_relation(Relation rel, const TargetColumn *target, List **tallies)
 {
 	RowUpdater updater;
+	CountedRow row = {tallies, rel, &updater.tid};
 	TableScanDesc scan;
 
 	updater_begin(&updater, rel, target, true);
 	scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, updater.row))
 	{
-		char key_id[DBCRYPT_KEY_ID_LEN + 1];
-		CipherState state;
-
 		CHECK_FOR_INTERRUPTS();
 		updater.tid = updater.row->tts_tid;
-		state = cipher_examine(&updater.cipher, updater.row, key_id);
-		if (state != CIPHER_NULL)
-			tally_value(tallies, state, key_id, rel, &updater.tid);
+		cipher_examine(&updater.cipher, updater.row, count_value, &row);
 		ResetPerTupleExprContext(updater.estate);
 	}
 	table_endscan(scan);
