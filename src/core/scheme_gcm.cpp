@@ -271,8 +271,8 @@ GcmScheme::rotate(Ring &ring, const dbcrypt_context &context, const dbcrypt_cell
 		return DBCRYPT_NOT_AN_ENVELOPE;
 	WipeUnlessKept wipe(out->value, room);
 	uint8_t *const blob = out->value + (room - limit);
-	size_t size;
-	size_t from;
+	size_t size = 0;
+	size_t from = 0;
 	status = find_and_open(ring, context, cell, blob, &size, &from);
 	if ((status == DBCRYPT_OK || status == DBCRYPT_KEY_REVOKED) && from == 0)
 		return DBCRYPT_OK;

@@ -314,7 +314,7 @@ keys_of_file(const char *path, dbcrypt_source_error *error)
 uint64_t
 file_stamp(const char *path)
 {
-	struct stat status;
+	struct stat status = {};
 	if (stat(path, &status) != 0)
 		return 0;
 	uint64_t stamp = hash_status(14695981039346656037U, status);
