@@ -9,6 +9,8 @@ use Digest::SHA qw(sha256_hex);
 use Exporter 'import';
 use Fcntl;
 use File::Find ();
+use FindBin;
+use IPC::Run ();
 use MIME::Base64 qw(encode_base64);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -16,7 +18,7 @@ use Test::More;
 
 our @EXPORT = qw(new_node key_file write_key_file key_hex key_id key_base64 secret_key
   key_spellings new_session run_sql wait_for_setting
-  psql_error decrypt_all_ok grep_files no_key_in_files_ok
+  psql_error client client_available decrypt_all_ok grep_files no_key_in_files_ok
   soak);
 
 # True when the long loops should run.
@@ -148,6 +150,22 @@ sub psql_error
 	my $database = delete $opts{database} // 'postgres';
 	my ($rc, $out, $err) = $node->psql($database, $sql, %opts);
 	return $err;
+}
+
+# Whether the independent program of test/clients can run here.
+sub client_available
+{
+	return system('node --version >/dev/null 2>&1') == 0;
+}
+
+# Lets test/clients/schemes.js seal or open lines of JSON; dies if one does not open.
+sub client
+{
+	my ($action, $scheme, $key, $lines) = @_;
+	my ($out, $err);
+	IPC::Run::run([ 'node', "$FindBin::RealBin/../clients/schemes.js", $action, $scheme, $key ],
+		'<', \$lines, '>', \$out, '2>', \$err) or die "client could not $action $scheme: $err";
+	return $out;
 }
 
 # Asserts that every value of a column decrypts, in database postgres. The table,
