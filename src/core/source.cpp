@@ -1,6 +1,7 @@
 #include "source.h"
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <iterator>
@@ -213,26 +214,25 @@ directory_of(Descriptor &fd)
 	return directory;
 }
 
-/* FNV-1a, 64 bits. */
+/* Adds a fact to a stamp, by multiplication as FNV does. */
 uint64_t
-hash(uint64_t seed, const void *data, size_t size)
+mix(uint64_t stamp, uint64_t fact)
 {
-	const auto *const bytes = static_cast<const uint8_t *>(data);
-	for (size_t i = 0; i < size; i++)
-		seed = (seed ^ bytes[i]) * 1099511628211U;
-	return seed;
+	return (std::rotl(stamp, 23) ^ fact) * 1099511628211U;
 }
 
 uint64_t
-hash_status(uint64_t seed, const struct stat &status)
+mix_status(uint64_t stamp, const struct stat &status)
 {
-	const uint64_t facts[] = {
-		static_cast<uint64_t>(status.st_dev),		   static_cast<uint64_t>(status.st_ino),
-		static_cast<uint64_t>(status.st_size),		   static_cast<uint64_t>(status.st_mode),
-		static_cast<uint64_t>(status.st_uid),		   static_cast<uint64_t>(status.st_mtim.tv_sec),
-		static_cast<uint64_t>(status.st_mtim.tv_nsec), static_cast<uint64_t>(status.st_ctim.tv_sec),
-		static_cast<uint64_t>(status.st_ctim.tv_nsec)};
-	return hash(seed, facts, sizeof(facts));
+	for (const uint64_t fact :
+		 {static_cast<uint64_t>(status.st_dev), static_cast<uint64_t>(status.st_ino),
+		  static_cast<uint64_t>(status.st_size), static_cast<uint64_t>(status.st_mode),
+		  static_cast<uint64_t>(status.st_uid), static_cast<uint64_t>(status.st_mtim.tv_sec),
+		  static_cast<uint64_t>(status.st_mtim.tv_nsec),
+		  static_cast<uint64_t>(status.st_ctim.tv_sec),
+		  static_cast<uint64_t>(status.st_ctim.tv_nsec)})
+		stamp = mix(stamp, fact);
+	return stamp;
 }
 
 } // namespace
@@ -317,16 +317,17 @@ file_stamp(const char *path)
 	struct stat status = {};
 	if (stat(path, &status) != 0)
 		return 0;
-	uint64_t stamp = hash_status(14695981039346656037U, status);
+	uint64_t stamp = mix_status(14695981039346656037U, status);
 	if (S_ISDIR(status.st_mode))
 	{
 		Descriptor fd(open_or_throw(AT_FDCWD, path));
 		const Directory directory = directory_of(fd);
 		for (const std::string &name : key_file_names(directory.get()))
 		{
-			stamp = hash(stamp, name.c_str(), name.size() + 1);
+			for (const char c : name)
+				stamp = mix(stamp, static_cast<uint8_t>(c));
 			if (fstatat(dirfd(directory.get()), name.c_str(), &status, 0) == 0)
-				stamp = hash_status(stamp, status);
+				stamp = mix_status(stamp, status);
 		}
 	}
 	return stamp == 0 ? 1 : stamp;
