@@ -28,7 +28,11 @@ CREATE TRIGGER seal BEFORE INSERT ON secrets FOR EACH ROW EXECUTE FUNCTION seal(
 SELECT dbcrypt_register_column('secrets', 'c', 'id::text'), dbcrypt_register_column('secrets', 'b');
 });
 my $copy = join '', map { "$_\t$control\t$needle $_ " . 'x' x ($_ * 40 % 9000) . "\t$needle\n" } 1 .. 1000;
-$node->safe_psql('postgres', "COPY secrets FROM STDIN;\n$copy\\.\n");
+{
+	# The context of any message below COPY is its input.
+	local $ENV{PGOPTIONS} = '-c log_min_messages=warning';
+	$node->safe_psql('postgres', "COPY secrets FROM STDIN;\n$copy\\.\n");
+}
 my $script = $node->basedir . '/insert.sql';
 append_to_file($script, "INSERT INTO secrets VALUES (:id, 'bound', :value, :value::text::bytea);\n");
 {
