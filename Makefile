@@ -61,15 +61,15 @@ LAYERS = unit fuzz regress isolation tap
 export PG_CONFIG TESTS ACCEPT
 
 test: FORCE
-	test/harness/setup build test
+	test/harness/setup build test clients
 	test/harness/run $(LAYERS)
 
 $(addprefix test-,$(LAYERS)): test-%: FORCE
-	test/harness/setup build test
+	test/harness/setup build test clients
 	test/harness/run $*
 
 soak: FORCE
-	test/harness/setup build test
+	test/harness/setup build test clients
 	DBCRYPT_SOAK=1 test/harness/run tap
 
 demo: FORCE
