@@ -108,7 +108,8 @@ SET dbcrypt.keys = :'both';
 SELECT * FROM dbcrypt_rotate('sso', 'configs', dry_run => true);
 SELECT * FROM dbcrypt_rotate('sso', 'configs');
 SELECT * FROM dbcrypt_rotate('sso', 'configs');
-CALL dbcrypt_rotate_online('sso', 'b');
+VACUUM sso;
+CALL dbcrypt_rotate_in_place('sso', 'b');
 CALL dbcrypt_rotate_online('sso', 'b');
 SELECT * FROM masked ORDER BY id;
 SELECT id FROM sso JOIN before USING (id) WHERE sso.configs::text <> before.configs::text OR sso.b <> before.b ORDER BY id;
@@ -164,6 +165,7 @@ INSERT INTO settings VALUES (1, 1, 'secret', 'one'), (1, 2, 'public', 'plain'), 
 SELECT * FROM dbcrypt_encrypt_column('settings', 'value');
 SET dbcrypt.keys = :'both';
 SELECT * FROM dbcrypt_rotate('settings', 'value', dry_run => true);
+CALL dbcrypt_rotate_in_place('settings', 'value');
 CALL dbcrypt_rotate_online('settings', 'value');
 SELECT * FROM dbcrypt_rotate('settings', 'value');
 SELECT part, constant_id, kind, CASE WHEN kind = 'secret' THEN length(value)::text ELSE value END AS value FROM settings ORDER BY 1, 2, 3;

@@ -83,7 +83,8 @@ SET dbcrypt.keys = :'key3';
 SELECT state FROM dbcrypt_register_keys();
 SELECT * FROM dbcrypt_rotate('hooks', 'encrypted_url', dry_run => true);
 SELECT * FROM dbcrypt_rotate('hooks', 'encrypted_url');
-SELECT * FROM dbcrypt_rotate_all();
+VACUUM hooks;
+CALL dbcrypt_rotate_in_place('hooks', 'encrypted_raw');
 SELECT * FROM dbcrypt_rotate_all();
 SELECT h.id, h.encrypted_url IS DISTINCT FROM b.encrypted_url AS url, h.encrypted_url_iv IS DISTINCT FROM b.encrypted_url_iv AS iv, h.encrypted_raw IS DISTINCT FROM b.encrypted_raw AS raw, h.encrypted_raw_iv IS DISTINCT FROM b.encrypted_raw_iv AS raw_iv FROM hooks h JOIN before b USING (id) ORDER BY id;
 -- Without the key: nothing opens, and a value that no key opens stops revocation.

@@ -109,6 +109,25 @@ check_constraints(Relation rel, AttrNumber attnum)
 	}
 }
 
+/*
+ * What a foreign key refers to is seen to in the transaction that writes; values in
+ * place stay if that aborts.
+ */
+static void
+check_foreign_keys(Relation rel, AttrNumber attnum)
+{
+	ListCell   *cell;
+
+	foreach(cell, RelationGetFKeyList(rel))
+	{
+		ForeignKeyCacheInfo *key = lfirst(cell);
+
+		for (int i = 0; i < key->nkeys; i++)
+			if (key->conkey[i] == attnum)
+				refuse_reader(rel, attnum, "Foreign key", get_constraint_name(key->conoid));
+	}
+}
+
 /* A trigger that names the column wants to hear of every change. */
 static void
 check_triggers(Relation rel, AttrNumber attnum)
@@ -203,6 +222,7 @@ inplace_check(Relation rel, AttrNumber attnum)
 			   "The table's access method is not heap.");
 	check_indexes(rel, attnum);
 	check_constraints(rel, attnum);
+	check_foreign_keys(rel, attnum);
 	check_triggers(rel, attnum);
 	check_statistics(rel, attnum);
 	check_replication(rel, attnum);

@@ -164,6 +164,8 @@ $node->safe_psql('postgres', q{
 });
 write_key_file(key_file($node), $third, $new);
 $node->safe_psql('postgres', 'SELECT dbcrypt.dbcrypt_register_keys()');
+like(psql_error($node, q{CALL dbcrypt.dbcrypt_rotate_in_place('user_links', 'oauth_refresh_token')}),
+	qr/Foreign key "user_links_oauth_refresh_token_key_id_fkey" reads the column/, 'not in place, where no abort would undo it');
 is($node->safe_psql('postgres', q{SET ROLE coder; CALL dbcrypt.dbcrypt_rotate_online('user_links', 'oauth_access_token', batch_blocks => 4, workers => 2)}),
 	'4000|4000|0|0|0', 'online, in many transactions');
 is($node->safe_psql('postgres', 'SELECT number, active_key_digest FROM dbcrypt_keys WHERE active_key_digest IS NOT NULL ORDER BY 1'),
