@@ -513,14 +513,15 @@ write_page(InPlace *work, Buffer buffer)
 	END_CRIT_SECTION();
 }
 
-/* Number of tuples among the changes, which are in their order. */
+/* Number of tuples among the changes, which are in their order; or of dead ones. */
 static int
-count_changed(const InPlace *work)
+count_changed(const InPlace *work, bool only_dead)
 {
 	int			count = 0;
 
 	for (int i = 0; i < work->nchanges; i++)
-		count += i == 0 || work->changes[i].item != work->changes[i - 1].item;
+		if (i == 0 || work->changes[i].item != work->changes[i - 1].item)
+			count += !only_dead || work->needs[work->changes[i].item] == NEED_WORK_DEAD;
 	return count;
 }
 
@@ -644,7 +645,7 @@ change_page(InPlace *work, Buffer buffer, Seen *seen)
 	if (work->nchanges > 0)
 	{
 		write_page(work, buffer);
-		seen->in_place += count_changed(work);
+		seen->in_place += count_changed(work, false);
 		seen->pages++;
 	}
 	UnlockReleaseBuffer(buffer);
@@ -764,9 +765,46 @@ in_place_batch(WalkBatch *batch)
 	end_work(work);
 }
 
+/* Whether others keep a page pinned, for longer than a scan comes by. */
+static bool
+stays_pinned(Buffer buffer)
+{
+	for (int i = 0; i < 20; i++)
+	{
+		if (ConditionalLockBufferForCleanup(buffer))
+		{
+			LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+			return false;
+		}
+		walk_sleep(5);
+	}
+	return true;
+}
+
+/* Counts what a planned page still needs, and lets go of it. */
+static int64
+inspect_page(InPlace *work, Buffer buffer, BlockNumber block, bool skip_bad, WalkResult *result)
+{
+	int64		stale = count_changed(work, false);
+	int64		dead = count_changed(work, true);
+
+	if (dead > 0 && stays_pinned(buffer))
+	{
+		work->seen.left += dead;
+		stale -= dead;
+	}
+	ReleaseBuffer(buffer);
+	update_rows(work, block, &work->seen);
+	if (skip_bad)
+		result->skipped += work->nbad;
+	else
+		stale += work->nbad;
+	return stale;
+}
+
 /*
  * Looks at every stored version of a relation's rows and returns how many need
- * another pass.
+ * another pass. Dead ones on a page that stays pinned cannot be helped.
  *
  * The snapshot of the pass, held to its end, makes this complete: a row that a
  * concurrent update moves to a page behind us was carried there from a version
@@ -787,15 +825,7 @@ in_place_inspect(Relation rel, const TargetColumn *target, const WalkOptions *op
 		CHECK_FOR_INTERRUPTS();
 		buffer = read_page(work, block, false, &work->seen);
 		if (BufferIsValid(buffer))
-		{
-			ReleaseBuffer(buffer);
-			update_rows(work, block, &work->seen);
-			stale += count_changed(work);
-			if (options->skip_bad)
-				result->skipped += work->nbad;
-			else
-				stale += work->nbad;
-		}
+			stale += inspect_page(work, buffer, block, options->skip_bad, result);
 		end_page(work);
 	}
 	stale += work->seen.updated + work->seen.unsettled;
@@ -823,4 +853,5 @@ const WalkMethod walk_in_place = {
 	.batch = in_place_batch,
 	.before_inspect = inplace_wait_for_writers,
 	.inspect = in_place_inspect,
+	.finish = inplace_finish,
 };

@@ -30,6 +30,11 @@ extern void inplace_wait_for_writers(const WalkMember *members, int nmembers,
 /* A sentence that names the other processes which have the relation in use. */
 extern char *inplace_describe_users(Oid relid);
 
+/* ---- inplace_finish.c ---- */
+
+/* Ends a walk: refreshes statistics that hold old values, and commits durably. */
+extern void inplace_finish(const TargetColumn *target, const WalkResult *result);
+
 /* ---- prunelog.c ---- */
 
 /*

@@ -4,54 +4,16 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_inherits.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
-#include "utils/snapmgr.h"
-#include "utils/syscache.h"
 #include "inplace.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_rotate_in_place);
 
 #define ARG_PIN_TIMEOUT 9
 #define NRESULTS 7
-
-/* Whether the column's statistics hold a sample of its values. */
-static bool
-has_statistics(Oid relid, AttrNumber attnum)
-{
-	return SearchSysCacheExists3(STATRELATTINH, ObjectIdGetDatum(relid), Int16GetDatum(attnum),
-								 BoolGetDatum(false)) ||
-		SearchSysCacheExists3(STATRELATTINH, ObjectIdGetDatum(relid), Int16GetDatum(attnum),
-							  BoolGetDatum(true));
-}
-
-/* Takes the old values out of the statistics of the table and its children. */
-static void
-refresh_statistics(const TargetColumn *target)
-{
-	ListCell   *cell;
-
-	PushActiveSnapshot(GetTransactionSnapshot());
-	foreach(cell, find_all_inheritors(target->relid, AccessShareLock, NULL))
-	{
-		Oid			relid = lfirst_oid(cell);
-		char	   *command;
-
-		if (!has_statistics(relid, get_attnum(relid, target->name)))
-			continue;
-		command = psprintf("ANALYZE %s (%s)",
-						   quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-													  get_rel_name(relid)),
-						   quote_identifier(target->name));
-		if (SPI_execute(command, false, 0) != SPI_OK_UTILITY)
-			elog(ERROR, "ANALYZE failed");
-	}
-	PopActiveSnapshot();
-}
 
 /*
  * dbcrypt_rotate_in_place("table", "column", aad, batch_blocks, busy_share,
@@ -82,10 +44,6 @@ dbcrypt_rotate_in_place(PG_FUNCTION_ARGS)
 								(long long) result.left),
 						 errhint("VACUUM removes them."), errhidestmt(true),
 						 errhidecontext(true)));
-	if (result.rotated > 0)
-		refresh_statistics(&target);
-	prunelog_await();
-	SPI_commit();
 	SPI_finish();
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)

@@ -480,14 +480,28 @@ commit_in_procedure(void)
 	SPI_commit();
 }
 
-/* Locks a relation until release_held, or an error's, beyond commits. */
+/*
+ * Locks the members until release_held, or an error's, beyond commits. Waits
+ * without a snapshot and without another lock on them: CREATE INDEX CONCURRENTLY,
+ * which we may have to wait for, waits for both.
+ */
 static void
-hold_relation(Walk *walk, Relation rel, LOCKMODE lockmode)
+hold_members(Walk *walk)
 {
-	if (lockmode == NoLock || list_member_oid(walk->held, RelationGetRelid(rel)))
-		return;
-	LockRelationIdForSession(&rel->rd_lockInfo.lockRelId, lockmode);
-	walk->held = lappend_oid(walk->held, RelationGetRelid(rel));
+	LOCKMODE	lockmode = walk_methods[walk->shared->method]->held;
+
+	for (int i = 0; lockmode != NoLock && i < walk->shared->nmembers; i++)
+	{
+		LockRelId	relation = {.relId = walk->members[i].relid, .dbId = MyDatabaseId};
+		MemoryContext caller;
+
+		if (list_member_oid(walk->held, relation.relId))
+			continue;
+		LockRelationIdForSession(&relation, lockmode);
+		caller = MemoryContextSwitchTo(walk->context);
+		walk->held = lappend_oid(walk->held, relation.relId);
+		MemoryContextSwitchTo(caller);
+	}
 }
 
 static void
@@ -563,7 +577,6 @@ list_members(Walk *walk)
 		Relation	rel = lfirst(cell);
 		WalkMember *member = &walk->members[n++];
 
-		hold_relation(walk, rel, method->held);
 		walk->temporary |= RelationUsesLocalBuffers(rel);
 		member->relid = RelationGetRelid(rel);
 		member->filenode = rel->rd_rel->relfilenode;
@@ -947,6 +960,7 @@ run_passes(Walk *walk, WalkResult *result)
 		pg_atomic_write_u64(&walk->shared->counters[WALK_BLOCKS], 0);
 		list_members(walk);
 		SPI_commit();
+		hold_members(walk);
 		progress_total(walk->shared->total);
 		progress_phase(PROGRESS_ROTATING);
 	}
@@ -988,6 +1002,7 @@ walk_column(TargetColumn *target, int method, const WalkOptions *options, WalkRe
 	list_members(&walk);
 	(void) origin_lookup();
 	SPI_commit();
+	hold_members(&walk);
 	progress_start(target->relid, target->attnum, walk.shared->total);
 
 	PG_ENSURE_ERROR_CLEANUP(end_walk_on_error, PointerGetDatum(&walk));
@@ -1009,6 +1024,8 @@ walk_column(TargetColumn *target, int method, const WalkOptions *options, WalkRe
 	for (int i = 0; i < WALK_COUNTERS; i++)
 		result->counters[i] = (int64) counted(walk.shared, i);
 	progress_end();
+	if (walk_methods[method]->finish)
+		walk_methods[method]->finish(target, result);
 	release_held(&walk);
 	end_walk(&walk);
 }

@@ -150,6 +150,9 @@ typedef struct WalkMethod
 	 */
 	int64		(*inspect)(Relation rel, const TargetColumn *target, const WalkOptions *options,
 						   WalkResult *result);
+
+	/* Called in the end, while everything is still locked; NULL for nothing. */
+	void		(*finish)(const TargetColumn *target, const WalkResult *result);
 } WalkMethod;
 
 extern const WalkMethod *const walk_methods[];

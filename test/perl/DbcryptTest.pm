@@ -15,11 +15,12 @@ use MIME::Base64 qw(encode_base64);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes ();
 
 our @EXPORT = qw(new_node key_file write_key_file key_hex key_id key_base64 secret_key
   key_spellings new_session run_sql wait_for_setting
   psql_error client client_available decrypt_all_ok grep_files no_key_in_files_ok
-  soak);
+  kill_server soak);
 
 # True when the long loops should run.
 sub soak
@@ -210,6 +211,46 @@ sub no_key_in_files_ok
 	my @found = map { my $how = $_; map { "$_ ($how)" } grep_files($dir, $spelling{$how}) }
 	  sort keys %spelling;
 	is_deeply(\@found, [], "no key in $where");
+	return;
+}
+
+# (state letter, parent) of a process; empty if it is gone.
+sub process
+{
+	my ($pid) = @_;
+	open my $file, '<', "/proc/$pid/stat" or return;
+	my $line = <$file>;
+	return defined $line ? $line =~ /\) (\S) (\d+) / : ();
+}
+
+# The processes whose parent this is.
+sub children
+{
+	my ($parent) = @_;
+	return grep { ((process($_))[1] // 0) == $parent } map { /(\d+)/ } glob '/proc/[0-9]*';
+}
+
+# kill -9 of a server's postmaster and all its processes at once; waits until they
+# are gone. Needs /proc.
+sub kill_server
+{
+	my ($node) = @_;
+	my $postmaster = (split /\n/, slurp_file($node->data_dir . '/postmaster.pid'))[0];
+	kill 'STOP', $postmaster;
+	my @all = ($postmaster, children($postmaster));
+	$node->kill9;
+	kill 'KILL', @all;
+	my $deadline = Time::HiRes::time() + $PostgreSQL::Test::Utils::timeout_default;
+	foreach my $pid (@all)
+	{
+		# Until the postmaster's parent has seen its end, its lock files are in force.
+		my $over = $pid == $postmaster ? qr/X/ : qr/[ZX]/;
+		while (((process($pid))[0] // 'X') !~ $over)
+		{
+			die "process $pid survives SIGKILL" if Time::HiRes::time() > $deadline;
+			Time::HiRes::sleep(0.01);
+		}
+	}
 	return;
 }
 

@@ -75,12 +75,20 @@ sub finish_rotation
 	return ($ok ? 0 : 1, $run->{out}, $run->{err});
 }
 
-# Waits until a rotation has come through this share of its blocks.
+# Waits until a rotation has come through this share of its blocks; false if it
+# has ended before.
 sub wait_for_rotation
 {
-	my ($node, $share) = @_;
-	return $node->poll_query_until('postgres',
-		"SELECT EXISTS (SELECT FROM dbcrypt_progress WHERE blocks_done >= $share * blocks_total AND blocks_total > 0)");
+	my ($node, $share, $run) = @_;
+	my $query = 'SELECT count(*) FROM dbcrypt_progress WHERE blocks_total > 0 '
+	  . "AND blocks_done >= $share * blocks_total";
+	while ($run->{handle}->pumpable)
+	{
+		return 1 if $node->safe_psql('postgres', $query) > 0;
+		$run->{handle}->pump_nb;
+		sleep(0.01);
+	}
+	return 0;
 }
 
 # Heap and index sizes.

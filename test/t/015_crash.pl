@@ -28,44 +28,6 @@ INSERT INTO tokens SELECT i, i % 10, dbcrypt_encrypt('token ' || i, i::text),
 SELECT dbcrypt_register_column('tokens', 'token', 'id::text'), dbcrypt_register_column('tokens', 'blob');
 });
 
-# (state letter, parent) of a process; empty if it is gone.
-sub process
-{
-	my ($pid) = @_;
-	open my $file, '<', "/proc/$pid/stat" or return;
-	my $line = <$file>;
-	return defined $line ? $line =~ /\) (\S) (\d+) / : ();
-}
-
-# The processes whose parent this is.
-sub children
-{
-	my ($parent) = @_;
-	return grep { ((process($_))[1] // 0) == $parent } map { /(\d+)/ } glob '/proc/[0-9]*';
-}
-
-# Kills the postmaster and all its processes at once, and waits until they are gone.
-sub crash
-{
-	my $postmaster = (split /\n/, slurp_file($node->data_dir . '/postmaster.pid'))[0];
-	kill 'STOP', $postmaster;
-	my @all = ($postmaster, children($postmaster));
-	$node->kill9;
-	kill 'KILL', @all;
-	my $deadline = time() + $PostgreSQL::Test::Utils::timeout_default;
-	foreach my $pid (@all)
-	{
-		# Until the postmaster's parent has seen its end, its lock files are in force.
-		my $over = $pid == $postmaster ? qr/X/ : qr/[ZX]/;
-		while (((process($pid))[0] // 'X') !~ $over)
-		{
-			die "process $pid survives SIGKILL" if time() > $deadline;
-			sleep 0.01;
-		}
-	}
-	return;
-}
-
 # Key id and counts, as one line; every value must open to what was put in.
 sub state_of_values
 {
@@ -100,7 +62,7 @@ for my $round (1 .. $rounds)
 	my $moment = rand(1.1 * $duration);
 	$started = time();
 	while (time() < $started + $moment) { $session->pump_nb; sleep 0.005; }
-	crash();
+	kill_server($node);
 	eval { $session->finish };
 
 	$node->start;

@@ -20,7 +20,7 @@ $node->backup('before');
 
 # A base backup while pages change under it, and a point half way.
 my $run = start_rotation($node, 't', $slow);
-wait_for_rotation($node, 0.3) or die 'the rotation has not begun';
+wait_for_rotation($node, 0.3, $run) or die 'the rotation was too fast';
 my $middle = $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
 $node->backup('during');
 my ($rc, undef, $err) = finish_rotation($run);
@@ -62,7 +62,7 @@ $node->backup('rewind');
 $standby->init_from_backup($node, 'rewind', has_streaming => 1);
 $standby->start;
 $run = start_rotation($node, 't', $slow);
-wait_for_rotation($node, 0.3) or die 'the rotation has not begun';
+wait_for_rotation($node, 0.3, $run) or die 'the rotation was too fast';
 $standby->promote;
 $standby->safe_psql('postgres', "CALL dbcrypt_rotate_in_place('t', 'c')");
 $standby->safe_psql('postgres', 'UPDATE t SET n = 7 WHERE id % 50 = 0; CHECKPOINT;');

@@ -1,0 +1,57 @@
+/*
+ * inplace_finish.c
+ *		What ends a rotation in place: no old value stays in the statistics, and
+ *		the call returns when its changes are durable.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_inherits.h"
+#include "executor/spi.h"
+#include "inplace.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+/* Whether the column's statistics hold a sample of its values. */
+static bool
+has_statistics(Oid relid, AttrNumber attnum)
+{
+	return SearchSysCacheExists3(STATRELATTINH, ObjectIdGetDatum(relid), Int16GetDatum(attnum),
+								 BoolGetDatum(false)) ||
+		SearchSysCacheExists3(STATRELATTINH, ObjectIdGetDatum(relid), Int16GetDatum(attnum),
+							  BoolGetDatum(true));
+}
+
+/* Takes the old values out of the statistics of the table and its children. */
+static void
+refresh_statistics(const TargetColumn *target)
+{
+	ListCell   *cell;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	foreach(cell, find_all_inheritors(target->relid, AccessShareLock, NULL))
+	{
+		Oid			relid = lfirst_oid(cell);
+		char	   *command;
+
+		if (!has_statistics(relid, get_attnum(relid, target->name)))
+			continue;
+		command = psprintf("ANALYZE %s (%s)",
+						   quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+													  get_rel_name(relid)),
+						   quote_identifier(target->name));
+		if (SPI_execute(command, false, 0) != SPI_OK_UTILITY)
+			elog(ERROR, "ANALYZE failed");
+	}
+	PopActiveSnapshot();
+}
+
+void
+inplace_finish(const TargetColumn *target, const WalkResult *result)
+{
+	if (result->rotated > 0)
+		refresh_statistics(target);
+	prunelog_await();
+	SPI_commit();
+}
