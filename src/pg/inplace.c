@@ -17,6 +17,7 @@
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "inplace.h"
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
 #include "storage/bufmgr.h"
@@ -27,77 +28,76 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
-#include "inplace.h"
 #include "walk.h"
 
 /* What a tuple's value needs, as far as a look at it tells. */
 typedef enum ItemNeed
 {
 	NEED_NOTHING,
-	NEED_WORK,					/* live, or being deleted */
-	NEED_WORK_UNSETTLED,		/* being inserted: may never live */
-	NEED_WORK_DEAD				/* nobody new can see it */
+	NEED_WORK,			 /* live, or being deleted */
+	NEED_WORK_UNSETTLED, /* being inserted: may never live */
+	NEED_WORK_DEAD		 /* nobody new can see it */
 } ItemNeed;
 
 /* New bytes of one attribute of one tuple. */
 typedef struct AttributeChange
 {
 	OffsetNumber item;
-	uint16		at;				/* from the start of the tuple */
-	uint16		size;
-	const char *bytes;			/* in per-tuple memory, which lives as long as the page */
+	uint16 at; /* from the start of the tuple */
+	uint16 size;
+	const char *bytes; /* in per-tuple memory, which lives as long as the page */
 } AttributeChange;
 
 /* A value of a live row that does not open. */
 typedef struct BadItem
 {
 	OffsetNumber item;
-	const char *reason;			/* in per-tuple memory */
+	const char *reason; /* in per-tuple memory */
 } BadItem;
 
 /* What was found or done, in stored versions of rows. */
 typedef struct Seen
 {
-	int64		nulls;
-	int64		current;
-	int64		in_place;
-	int64		pages;
-	int64		updated;
-	int64		unsettled;		/* to be looked at again */
-	int64		left;			/* dead, and not to be opened or not in place */
+	int64 nulls;
+	int64 current;
+	int64 in_place;
+	int64 pages;
+	int64 updated;
+	int64 unsettled; /* to be looked at again */
+	int64 left;		 /* dead, and not to be opened or not in place */
 } Seen;
 
 /* Work on one relation. */
 typedef struct InPlace
 {
-	WalkBatch  *batch;			/* NULL when pages are only read */
-	RowUpdater	updater;
-	Seen		seen;
+	WalkBatch *batch; /* NULL when pages are only read */
+	RowUpdater updater;
+	Seen seen;
 	BufferAccessStrategy strategy;
-	TransactionId oldest;		/* versions deleted before it are dead to all */
-	TupleTableSlot *slot;		/* a tuple of the copy */
+	TransactionId oldest; /* versions deleted before it are dead to all */
+	TupleTableSlot *slot; /* a tuple of the copy */
 	HeapTupleData tuple;
-	bool		simple;			/* native envelopes, and no code but ours looks at the row */
-	size_t		prefix_size;	/* start of every value under the primary key; 0: unknown */
-	size_t		current_size;	/* such a value has at least so many bytes */
-	char		prefix[16];
-	int			nitems;
-	int			nchanges;
-	int			nrows;
-	int			nbad;
-	ItemNeed	needs[MaxHeapTuplesPerPage + 1];
+	bool simple;		 /* native envelopes, and no code but ours looks at the row */
+	size_t prefix_size;	 /* start of every value under the primary key; 0: unknown */
+	size_t current_size; /* such a value has at least so many bytes */
+	char prefix[16];
+	int nitems;
+	int nchanges;
+	int nrows;
+	int nbad;
+	ItemNeed needs[MaxHeapTuplesPerPage + 1];
 	AttributeChange changes[MaxHeapTuplesPerPage * CIPHER_MAX_COLUMNS];
-	OffsetNumber rows[MaxHeapTuplesPerPage];	/* for the ordinary way */
-	BadItem		bad[MaxHeapTuplesPerPage];
-	PGAlignedBlock copy;		/* the page as it was looked at */
+	OffsetNumber rows[MaxHeapTuplesPerPage]; /* for the ordinary way */
+	BadItem bad[MaxHeapTuplesPerPage];
+	PGAlignedBlock copy; /* the page as it was looked at */
 } InPlace;
 
 /* What became of a page. */
 typedef enum PageResult
 {
 	PAGE_DONE,
-	PAGE_PINNED,				/* someone else's pin; nothing was done or counted */
-	PAGE_CHANGED				/* some tuples changed meanwhile: visit it again */
+	PAGE_PINNED, /* someone else's pin; nothing was done or counted */
+	PAGE_CHANGED /* some tuples changed meanwhile: visit it again */
 } PageResult;
 
 /* Whether nothing but a native envelope's own bytes and no expression is involved. */
@@ -105,7 +105,7 @@ static bool
 is_simple(const ColumnCipher *cipher)
 {
 	return cipher->scheme == scheme_native() && cipher->aad == NULL && cipher->where == NULL &&
-		cipher->json == NULL && !OidIsValid(cipher->domain);
+		   cipher->json == NULL && !OidIsValid(cipher->domain);
 }
 
 /* Learns how a value under the primary key starts, so that a look is one comparison. */
@@ -114,7 +114,7 @@ learn_prefix(InPlace *work)
 {
 	const ColumnCipher *cipher = &work->updater.cipher;
 	dbcrypt_form form = cipher->form;
-	uint8_t		sample[64];
+	uint8_t sample[64];
 
 	work->prefix_size = 0;
 	work->current_size = dbcrypt_envelope_size(form, 0);
@@ -131,8 +131,8 @@ learn_prefix(InPlace *work)
 static bool
 is_mutable(const RowExpression *expression)
 {
-	return expression && (expression->plan ||
-						  contain_mutable_functions((Node *) expression->state->expr));
+	return expression &&
+		   (expression->plan || contain_mutable_functions((Node *) expression->state->expr));
 }
 
 /* Refuses expressions that a row alone does not decide: versions of any age are opened. */
@@ -149,7 +149,7 @@ check_expressions(const ColumnCipher *cipher)
 static InPlace *
 begin_work(Relation rel, const TargetColumn *target, WalkBatch *batch)
 {
-	InPlace    *work = palloc0(sizeof(InPlace));
+	InPlace *work = palloc0(sizeof(InPlace));
 
 	work->batch = batch;
 	updater_begin(&work->updater, rel, target, batch == NULL);
@@ -184,14 +184,14 @@ is_plain(const struct varlena *value)
 static inline bool
 looks_current(const InPlace *work, const struct varlena *value)
 {
-	size_t		size;
+	size_t size;
 
 	if (work->prefix_size == 0 || !is_plain(value))
 		return false;
 	size = VARSIZE_ANY_EXHDR(value);
 	return size >= work->current_size &&
-		(work->updater.cipher.form == DBCRYPT_BINARY || size % 4 == 0) &&
-		memcmp(VARDATA_ANY(value), work->prefix, work->prefix_size) == 0;
+		   (work->updater.cipher.form == DBCRYPT_BINARY || size % 4 == 0) &&
+		   memcmp(VARDATA_ANY(value), work->prefix, work->prefix_size) == 0;
 }
 
 /* What must be known of a version before its value is touched. Sets hint bits. */
@@ -204,11 +204,13 @@ look_at_version(InPlace *work, HeapTuple tuple, Buffer buffer)
 		case HEAPTUPLE_RECENTLY_DEAD:
 			return NEED_WORK_DEAD;
 		case HEAPTUPLE_INSERT_IN_PROGRESS:
-			return TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)) ?
-				NEED_WORK : NEED_WORK_UNSETTLED;
+			return TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data))
+					   ? NEED_WORK
+					   : NEED_WORK_UNSETTLED;
 		case HEAPTUPLE_DELETE_IN_PROGRESS:
-			return TransactionIdIsCurrentTransactionId(
-				HeapTupleHeaderGetUpdateXid(tuple->t_data)) ? NEED_WORK_DEAD : NEED_WORK;
+			return TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetUpdateXid(tuple->t_data))
+					   ? NEED_WORK_DEAD
+					   : NEED_WORK;
 		default:
 			return NEED_WORK;
 	}
@@ -221,11 +223,11 @@ look_at_version(InPlace *work, HeapTuple tuple, Buffer buffer)
 static bool
 look_at_page(InPlace *work, Buffer buffer, Seen *seen)
 {
-	Relation	rel = work->updater.rel;
-	TupleDesc	desc = RelationGetDescr(rel);
-	AttrNumber	attnum = work->updater.cipher.attnum;
-	Page		page = BufferGetPage(buffer);
-	bool		found = false;
+	Relation rel = work->updater.rel;
+	TupleDesc desc = RelationGetDescr(rel);
+	AttrNumber attnum = work->updater.cipher.attnum;
+	Page page = BufferGetPage(buffer);
+	bool found = false;
 
 	work->nitems = 0;
 	if (PageIsNew(page) || PageIsEmpty(page))
@@ -237,10 +239,10 @@ look_at_page(InPlace *work, Buffer buffer, Seen *seen)
 							   BufferGetBlockNumber(buffer), RelationGetRelationName(rel))));
 	for (OffsetNumber item = FirstOffsetNumber; item <= work->nitems; item++)
 	{
-		ItemId		line = PageGetItemId(page, item);
+		ItemId line = PageGetItemId(page, item);
 		HeapTupleData tuple;
-		Datum		value;
-		bool		isnull;
+		Datum value;
+		bool isnull;
 
 		work->needs[item] = NEED_NOTHING;
 		if (!ItemIdIsNormal(line))
@@ -267,8 +269,8 @@ look_at_page(InPlace *work, Buffer buffer, Seen *seen)
 static void
 store_tuple(InPlace *work, BlockNumber block, OffsetNumber item)
 {
-	Page		page = (Page) work->copy.data;
-	ItemId		line = PageGetItemId(page, item);
+	Page page = (Page) work->copy.data;
+	ItemId line = PageGetItemId(page, item);
 
 	work->tuple.t_data = (HeapTupleHeader) PageGetItem(page, line);
 	work->tuple.t_len = ItemIdGetLength(line);
@@ -282,10 +284,10 @@ store_tuple(InPlace *work, BlockNumber block, OffsetNumber item)
 static uint16
 place_of(InPlace *work, AttrNumber attnum)
 {
-	bool		isnull;
-	Datum		value = slot_getattr(work->slot, attnum, &isnull);
-	char	   *start = (char *) work->tuple.t_data;
-	char	   *pointer = DatumGetPointer(value);
+	bool isnull;
+	Datum value = slot_getattr(work->slot, attnum, &isnull);
+	char *start = (char *) work->tuple.t_data;
+	char *pointer = DatumGetPointer(value);
 
 	if (isnull || TupleDescAttr(work->slot->tts_tupleDescriptor, attnum - 1)->attlen != -1 ||
 		pointer < start + work->tuple.t_data->t_hoff || pointer >= start + work->tuple.t_len ||
@@ -298,12 +300,12 @@ place_of(InPlace *work, AttrNumber attnum)
 static bool
 add_change(InPlace *work, const ColumnChange *change)
 {
-	int			before = work->nchanges;
+	int before = work->nchanges;
 
 	for (int i = 0; i < change->count; i++)
 	{
 		AttributeChange *added = &work->changes[work->nchanges];
-		uint16		at;
+		uint16 at;
 		struct varlena *old;
 		struct varlena *new = (struct varlena *) DatumGetPointer(change->values[i]);
 
@@ -354,7 +356,7 @@ treat_tuple_guarded(InPlace *work, bool only_inspect, ColumnChange *change)
 	}
 	PG_CATCH();
 	{
-		int			category = ERRCODE_TO_CATEGORY(geterrcode());
+		int category = ERRCODE_TO_CATEGORY(geterrcode());
 
 		if (category == ERRCODE_OPERATOR_INTERVENTION || category == ERRCODE_INSUFFICIENT_RESOURCES)
 			PG_RE_THROW();
@@ -392,7 +394,7 @@ plan_page(InPlace *work, BlockNumber block, bool ordinary_only, Seen *seen)
 	work->nchanges = work->nrows = work->nbad = 0;
 	for (OffsetNumber item = FirstOffsetNumber; item <= work->nitems; item++)
 	{
-		ItemNeed	need = work->needs[item];
+		ItemNeed need = work->needs[item];
 		ColumnChange change;
 
 		if (need == NEED_NOTHING)
@@ -411,8 +413,7 @@ plan_page(InPlace *work, BlockNumber block, bool ordinary_only, Seen *seen)
 				break;
 			case VALUE_BAD:
 				if (need == NEED_WORK)
-					work->bad[work->nbad++] =
-						(BadItem){item, work->updater.cipher.bad_reason};
+					work->bad[work->nbad++] = (BadItem){item, work->updater.cipher.bad_reason};
 				else if (need == NEED_WORK_UNSETTLED)
 					seen->unsettled++;
 				else
@@ -421,7 +422,7 @@ plan_page(InPlace *work, BlockNumber block, bool ordinary_only, Seen *seen)
 			case VALUE_CURRENT:
 				seen->current++;
 				break;
-			default:			/* nothing there for us */
+			default: /* nothing there for us */
 				seen->nulls++;
 				break;
 		}
@@ -437,8 +438,8 @@ static bool
 is_unchanged(InPlace *work, Page page, OffsetNumber item)
 {
 	const size_t fixed = offsetof(HeapTupleHeaderData, t_bits);
-	ItemId		old_line = PageGetItemId((Page) work->copy.data, item);
-	ItemId		new_line;
+	ItemId old_line = PageGetItemId((Page) work->copy.data, item);
+	ItemId new_line;
 	HeapTupleHeader old;
 	HeapTupleHeader new;
 
@@ -449,19 +450,19 @@ is_unchanged(InPlace *work, Page page, OffsetNumber item)
 		return false;
 	old = (HeapTupleHeader) PageGetItem((Page) work->copy.data, old_line);
 	new = (HeapTupleHeader) PageGetItem(page, new_line);
-	return new->t_hoff == old->t_hoff &&
-		HeapTupleHeaderGetNatts(new) == HeapTupleHeaderGetNatts(old) &&
-		(new->t_infomask & HEAP_HASNULL) == (old->t_infomask & HEAP_HASNULL) &&
-		memcmp((char *) new + fixed, (char *) old + fixed,
-			   ItemIdGetLength(old_line) - fixed) == 0;
+	return new->t_hoff == old->t_hoff &&HeapTupleHeaderGetNatts(new) ==
+			   HeapTupleHeaderGetNatts(old) &&
+		   (new->t_infomask &HEAP_HASNULL) == (old->t_infomask & HEAP_HASNULL) &&
+		   memcmp((char *) new + fixed, (char *) old + fixed, ItemIdGetLength(old_line) - fixed) ==
+			   0;
 }
 
 /* Drops the changes of tuples that have changed since; whether all were kept. */
 static bool
 keep_unchanged(InPlace *work, Page page)
 {
-	int			kept = 0;
-	bool		keep = false;
+	int kept = 0;
+	bool keep = false;
 
 	for (int i = 0; i < work->nchanges; i++)
 	{
@@ -482,7 +483,7 @@ keep_unchanged(InPlace *work, Page page)
 static void
 wipe_hole(Page page)
 {
-	PageHeader	header = (PageHeader) page;
+	PageHeader header = (PageHeader) page;
 
 	if (header->pd_lower >= SizeOfPageHeaderData && header->pd_lower < header->pd_upper &&
 		header->pd_upper <= header->pd_special && header->pd_special <= BLCKSZ)
@@ -496,13 +497,13 @@ wipe_hole(Page page)
 static void
 write_page(InPlace *work, Buffer buffer)
 {
-	Page		page = BufferGetPage(buffer);
+	Page page = BufferGetPage(buffer);
 
 	START_CRIT_SECTION();
 	for (int i = 0; i < work->nchanges; i++)
 	{
 		const AttributeChange *change = &work->changes[i];
-		char	   *tuple = (char *) PageGetItem(page, PageGetItemId(page, change->item));
+		char *tuple = (char *) PageGetItem(page, PageGetItemId(page, change->item));
 
 		memcpy(tuple + change->at, change->bytes, change->size);
 	}
@@ -517,7 +518,7 @@ write_page(InPlace *work, Buffer buffer)
 static int
 count_changed(const InPlace *work, bool only_dead)
 {
-	int			count = 0;
+	int count = 0;
 
 	for (int i = 0; i < work->nchanges; i++)
 		if (i == 0 || work->changes[i].item != work->changes[i - 1].item)
@@ -545,7 +546,7 @@ count_invisible(InPlace *work, BlockNumber block, OffsetNumber item, Seen *seen)
 				seen->unsettled++;
 			ExecClearTuple(work->slot);
 			break;
-		default:				/* changed since it was looked at */
+		default: /* changed since it was looked at */
 			seen->unsettled++;
 			break;
 	}
@@ -591,7 +592,7 @@ update_row(InPlace *work, BlockNumber block, OffsetNumber item, Seen *seen)
 static void
 update_rows(InPlace *work, BlockNumber block, Seen *seen)
 {
-	int64		before = seen->updated;
+	int64 before = seen->updated;
 
 	for (int i = 0; i < work->nrows; i++)
 	{
@@ -609,8 +610,8 @@ update_rows(InPlace *work, BlockNumber block, Seen *seen)
 static Buffer
 read_page(InPlace *work, BlockNumber block, bool ordinary_only, Seen *seen)
 {
-	Buffer		buffer = ReadBufferExtended(work->updater.rel, MAIN_FORKNUM, block, RBM_NORMAL,
-											work->strategy);
+	Buffer buffer =
+		ReadBufferExtended(work->updater.rel, MAIN_FORKNUM, block, RBM_NORMAL, work->strategy);
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	if (!look_at_page(work, buffer, seen))
@@ -628,7 +629,7 @@ read_page(InPlace *work, BlockNumber block, bool ordinary_only, Seen *seen)
 static PageResult
 change_page(InPlace *work, Buffer buffer, Seen *seen)
 {
-	PageResult	result = PAGE_DONE;
+	PageResult result = PAGE_DONE;
 
 	if (work->nchanges == 0)
 	{
@@ -675,9 +676,9 @@ end_page(InPlace *work)
 static PageResult
 try_page(InPlace *work, BlockNumber block, bool ordinary_only)
 {
-	Seen		seen = {0};
-	PageResult	result = PAGE_DONE;
-	Buffer		buffer;
+	Seen seen = {0};
+	PageResult result = PAGE_DONE;
+	Buffer buffer;
 
 	CHECK_FOR_INTERRUPTS();
 	buffer = read_page(work, block, ordinary_only, &seen);
@@ -703,7 +704,7 @@ try_page(InPlace *work, BlockNumber block, bool ordinary_only)
 static PageResult
 rotate_page(InPlace *work, BlockNumber block, bool ordinary_only)
 {
-	PageResult	result;
+	PageResult result;
 
 	do
 		result = try_page(work, block, ordinary_only);
@@ -719,11 +720,11 @@ static void
 rotate_pinned_page(InPlace *work, BlockNumber block)
 {
 	WalkShared *shared = work->batch->shared;
-	Relation	rel = work->updater.rel;
+	Relation rel = work->updater.rel;
 
 	if (shared->pin_deadline == 0)
-		shared->pin_deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-														   shared->pin_timeout);
+		shared->pin_deadline =
+			TimestampTzPlusMilliseconds(GetCurrentTimestamp(), shared->pin_timeout);
 	while (rotate_page(work, block, false) == PAGE_PINNED)
 	{
 		if (GetCurrentTimestamp() >= shared->pin_deadline)
@@ -745,9 +746,9 @@ static void
 in_place_batch(WalkBatch *batch)
 {
 	WalkShared *shared = batch->shared;
-	InPlace    *work = begin_work(batch->rel, batch->target, batch);
+	InPlace *work = begin_work(batch->rel, batch->target, batch);
 	BlockNumber *pinned = palloc(sizeof(BlockNumber) * batch->count);
-	int			npinned = 0;
+	int npinned = 0;
 
 	for (BlockNumber i = 0; i < batch->count; i++)
 		if (rotate_page(work, batch->first + i, false) == PAGE_PINNED)
@@ -785,8 +786,8 @@ stays_pinned(Buffer buffer)
 static int64
 inspect_page(InPlace *work, Buffer buffer, BlockNumber block, bool skip_bad, WalkResult *result)
 {
-	int64		stale = count_changed(work, false);
-	int64		dead = count_changed(work, true);
+	int64 stale = count_changed(work, false);
+	int64 dead = count_changed(work, true);
 
 	if (dead > 0 && stays_pinned(buffer))
 	{
@@ -814,13 +815,13 @@ static int64
 in_place_inspect(Relation rel, const TargetColumn *target, const WalkOptions *options,
 				 WalkResult *result)
 {
-	InPlace    *work = begin_work(rel, target, NULL);
+	InPlace *work = begin_work(rel, target, NULL);
 	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
-	int64		stale = 0;
+	int64 stale = 0;
 
 	for (BlockNumber block = 0; block < nblocks; block++)
 	{
-		Buffer		buffer;
+		Buffer buffer;
 
 		CHECK_FOR_INTERRUPTS();
 		buffer = read_page(work, block, false, &work->seen);

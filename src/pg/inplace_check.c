@@ -42,31 +42,31 @@ pg_noreturn static void
 refuse_reader(Relation rel, AttrNumber attnum, const char *kind, const char *name)
 {
 	inplace_refuse(rel, attnum, ERRCODE_FEATURE_NOT_SUPPORTED,
-		   psprintf("%s \"%s\" reads the column.", kind, name));
+				   psprintf("%s \"%s\" reads the column.", kind, name));
 }
 
 /* Whether an expression over a relation reads a column, alone or with the whole row. */
 static bool
 reads(Node *expression, Index varno, AttrNumber attnum)
 {
-	Bitmapset  *columns = NULL;
+	Bitmapset *columns = NULL;
 
 	pull_varattnos(expression, varno, &columns);
 	return bms_is_member(attnum - FirstLowInvalidHeapAttributeNumber, columns) ||
-		bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, columns);
+		   bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, columns);
 }
 
 /* Index entries hold values. Those of invalid indexes, too, are completed later. */
 static void
 check_indexes(Relation rel, AttrNumber attnum)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, RelationGetIndexList(rel))
 	{
-		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
-		bool		found = reads((Node *) RelationGetIndexExpressions(index), 1, attnum) ||
-			reads((Node *) RelationGetIndexPredicate(index), 1, attnum);
+		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
+		bool found = reads((Node *) RelationGetIndexExpressions(index), 1, attnum) ||
+					 reads((Node *) RelationGetIndexPredicate(index), 1, attnum);
 
 		for (int i = 0; i < index->rd_index->indnatts; i++)
 			found = found || index->rd_index->indkey.values[i] == attnum;
@@ -79,9 +79,9 @@ check_indexes(Relation rel, AttrNumber attnum)
 static void
 check_constraints(Relation rel, AttrNumber attnum)
 {
-	TupleDesc	desc = RelationGetDescr(rel);
+	TupleDesc desc = RelationGetDescr(rel);
 	TupleConstr *constr = desc->constr;
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, RelationGetFKeyList(rel))
 	{
@@ -93,7 +93,8 @@ check_constraints(Relation rel, AttrNumber attnum)
 	}
 
 	if (rel->rd_rel->relispartition && reads((Node *) RelationGetPartitionQual(rel), 1, attnum))
-		inplace_refuse(rel, attnum, ERRCODE_FEATURE_NOT_SUPPORTED, "The column is part of a partition key.");
+		inplace_refuse(rel, attnum, ERRCODE_FEATURE_NOT_SUPPORTED,
+					   "The column is part of a partition key.");
 	if (constr == NULL)
 		return;
 	for (int i = 0; i < constr->num_check; i++)
@@ -116,7 +117,7 @@ check_constraints(Relation rel, AttrNumber attnum)
 static void
 check_foreign_keys(Relation rel, AttrNumber attnum)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, RelationGetFKeyList(rel))
 	{
@@ -134,8 +135,8 @@ check_triggers(Relation rel, AttrNumber attnum)
 {
 	for (int i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
 	{
-		Trigger    *trigger = &rel->trigdesc->triggers[i];
-		bool		found = false;
+		Trigger *trigger = &rel->trigdesc->triggers[i];
+		bool found = false;
 
 		if (trigger->tgisinternal || trigger->tgenabled == TRIGGER_DISABLED ||
 			!TRIGGER_FOR_UPDATE(trigger->tgtype))
@@ -144,10 +145,10 @@ check_triggers(Relation rel, AttrNumber attnum)
 			found = found || trigger->tgattr[j] == attnum;
 		if (trigger->tgqual)
 		{
-			Node	   *when = stringToNode(trigger->tgqual);
+			Node *when = stringToNode(trigger->tgqual);
 
-			found = found || reads(when, PRS2_OLD_VARNO, attnum) ||
-				reads(when, PRS2_NEW_VARNO, attnum);
+			found =
+				found || reads(when, PRS2_OLD_VARNO, attnum) || reads(when, PRS2_NEW_VARNO, attnum);
 		}
 		if (found)
 			refuse_reader(rel, attnum, "Trigger", trigger->tgname);
@@ -157,15 +158,15 @@ check_triggers(Relation rel, AttrNumber attnum)
 static void
 check_statistics(Relation rel, AttrNumber attnum)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, RelationGetStatExtList(rel))
 	{
-		HeapTuple	tuple = SearchSysCache1(STATEXTOID, ObjectIdGetDatum(lfirst_oid(cell)));
+		HeapTuple tuple = SearchSysCache1(STATEXTOID, ObjectIdGetDatum(lfirst_oid(cell)));
 		Form_pg_statistic_ext statistics;
-		Datum		expressions;
-		bool		isnull;
-		bool		found = false;
+		Datum expressions;
+		bool isnull;
+		bool found = false;
 
 		if (!HeapTupleIsValid(tuple))
 			continue;
@@ -174,8 +175,7 @@ check_statistics(Relation rel, AttrNumber attnum)
 			found = found || statistics->stxkeys.values[i] == attnum;
 		expressions = SysCacheGetAttr(STATEXTOID, tuple, Anum_pg_statistic_ext_stxexprs, &isnull);
 		if (!isnull)
-			found = found ||
-				reads(stringToNode(TextDatumGetCString(expressions)), 1, attnum);
+			found = found || reads(stringToNode(TextDatumGetCString(expressions)), 1, attnum);
 		if (found)
 			refuse_reader(rel, attnum, "Extended statistics object", NameStr(statistics->stxname));
 		ReleaseSysCache(tuple);
@@ -187,17 +187,17 @@ static void
 check_replication(Relation rel, AttrNumber attnum)
 {
 	PublicationDesc published;
-	char	   *slot_name = NULL;
+	char *slot_name = NULL;
 
 	memset(&published, 0, sizeof(published));
 	RelationBuildPublicationDesc(rel, &published);
 	if (published.pubactions.pubinsert || published.pubactions.pubupdate ||
 		published.pubactions.pubdelete)
 		inplace_refuse(rel, attnum, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-			   "The table is published, and subscribers would not hear of the change.");
+					   "The table is published, and subscribers would not hear of the change.");
 	if (XLogLogicalInfoActive() && rel->rd_rel->relreplident == REPLICA_IDENTITY_FULL)
 		inplace_refuse(rel, attnum, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-			   "The column is part of the table's replica identity, which is FULL.");
+					   "The column is part of the table's replica identity, which is FULL.");
 
 	LWLockAcquire(ReplicationSlotControlLock, LW_SHARED);
 	for (int i = 0; i < max_replication_slots && slot_name == NULL; i++)
@@ -209,9 +209,11 @@ check_replication(Relation rel, AttrNumber attnum)
 	}
 	LWLockRelease(ReplicationSlotControlLock);
 	if (slot_name)
-		inplace_refuse(rel, attnum, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-			   psprintf("Replication slot \"%s\" decodes the changes of this database, and its "
-						"consumer would not hear of this one.", slot_name));
+		inplace_refuse(
+			rel, attnum, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+			psprintf("Replication slot \"%s\" decodes the changes of this database, and its "
+					 "consumer would not hear of this one.",
+					 slot_name));
 }
 
 void
@@ -219,7 +221,7 @@ inplace_check(Relation rel, AttrNumber attnum)
 {
 	if (rel->rd_tableam != GetHeapamTableAmRoutine())
 		inplace_refuse(rel, attnum, ERRCODE_FEATURE_NOT_SUPPORTED,
-			   "The table's access method is not heap.");
+					   "The table's access method is not heap.");
 	check_indexes(rel, attnum);
 	check_constraints(rel, attnum);
 	check_foreign_keys(rel, attnum);

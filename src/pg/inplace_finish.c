@@ -9,6 +9,7 @@
 #include "executor/spi.h"
 #include "inplace.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -19,21 +20,27 @@ has_statistics(Oid relid, AttrNumber attnum)
 {
 	return SearchSysCacheExists3(STATRELATTINH, ObjectIdGetDatum(relid), Int16GetDatum(attnum),
 								 BoolGetDatum(false)) ||
-		SearchSysCacheExists3(STATRELATTINH, ObjectIdGetDatum(relid), Int16GetDatum(attnum),
-							  BoolGetDatum(true));
+		   SearchSysCacheExists3(STATRELATTINH, ObjectIdGetDatum(relid), Int16GetDatum(attnum),
+								 BoolGetDatum(true));
 }
 
-/* Takes the old values out of the statistics of the table and its children. */
+/*
+ * Takes the old values out of the statistics of the table and its children. A
+ * small sample will do: nothing but NULLs and widths can be told of ciphertext.
+ */
 static void
 refresh_statistics(const TargetColumn *target)
 {
-	ListCell   *cell;
+	int nestlevel = NewGUCNestLevel();
+	ListCell *cell;
 
+	(void) set_config_option("default_statistics_target", "10", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	foreach(cell, find_all_inheritors(target->relid, AccessShareLock, NULL))
 	{
-		Oid			relid = lfirst_oid(cell);
-		char	   *command;
+		Oid relid = lfirst_oid(cell);
+		char *command;
 
 		if (!has_statistics(relid, get_attnum(relid, target->name)))
 			continue;
@@ -45,6 +52,7 @@ refresh_statistics(const TargetColumn *target)
 			elog(ERROR, "ANALYZE failed");
 	}
 	PopActiveSnapshot();
+	AtEOXact_GUC(false, nestlevel);
 }
 
 void

@@ -22,25 +22,25 @@
  * $2, or all if it is NULL; $3: only writers. Prepared ones execute nothing and
  * hold no copies.
  */
-#define USERS_QUERY \
-	"SELECT pg_catalog.array_agg(DISTINCT virtualtransaction), " \
-	"pg_catalog.string_agg(DISTINCT pid::text, ', ') FROM pg_catalog.pg_locks " \
-	"WHERE locktype = 'relation' AND relation = ANY ($1) AND granted " \
+#define USERS_QUERY                                                                               \
+	"SELECT pg_catalog.array_agg(DISTINCT virtualtransaction), "                                  \
+	"pg_catalog.string_agg(DISTINCT pid::text, ', ') FROM pg_catalog.pg_locks "                   \
+	"WHERE locktype = 'relation' AND relation = ANY ($1) AND granted "                            \
 	"AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) " \
-	"AND pid <> pg_catalog.pg_backend_pid() AND ($2 IS NULL OR virtualtransaction = ANY ($2)) " \
-	"AND (NOT $3 OR mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', " \
+	"AND pid <> pg_catalog.pg_backend_pid() AND ($2 IS NULL OR virtualtransaction = ANY ($2)) "   \
+	"AND (NOT $3 OR mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', "      \
 	"'AccessExclusiveLock'))"
 
 /* Runs it: true if there are any, and then who. */
 static bool
 find_users(Datum relids, bool only_writers, Datum *transactions, char **pids)
 {
-	Oid			types[] = {OIDARRAYOID, TEXTARRAYOID, BOOLOID};
-	Datum		values[] = {relids, *transactions, BoolGetDatum(only_writers)};
-	char		nulls[] = {' ', *transactions ? ' ' : 'n', ' ', '\0'};
+	Oid types[] = {OIDARRAYOID, TEXTARRAYOID, BOOLOID};
+	Datum values[] = {relids, *transactions, BoolGetDatum(only_writers)};
+	char nulls[] = {' ', *transactions ? ' ' : 'n', ' ', '\0'};
 	MemoryContext caller = CurrentMemoryContext;
-	bool		none;
-	Datum		found;
+	bool none;
+	Datum found;
 
 	SPI_connect();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -62,17 +62,16 @@ find_users(Datum relids, bool only_writers, Datum *transactions, char **pids)
 void
 inplace_wait_for_writers(const WalkMember *members, int nmembers, const WalkOptions *options)
 {
-	Datum	   *relids = palloc(sizeof(Datum) * Max(nmembers, 1));
-	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													   options->pin_timeout);
-	Datum		array;
-	Datum		transactions = 0;
-	char	   *pids;
+	Datum *relids = palloc(sizeof(Datum) * Max(nmembers, 1));
+	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), options->pin_timeout);
+	Datum array;
+	Datum transactions = 0;
+	char *pids;
 
 	for (int i = 0; i < nmembers; i++)
 		relids[i] = ObjectIdGetDatum(members[i].relid);
-	array = PointerGetDatum(construct_array(relids, nmembers, OIDOID, sizeof(Oid), true,
-											TYPALIGN_INT));
+	array =
+		PointerGetDatum(construct_array(relids, nmembers, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
 	while (find_users(array, true, &transactions, &pids))
 	{
 		if (GetCurrentTimestamp() >= deadline)
@@ -92,13 +91,13 @@ inplace_wait_for_writers(const WalkMember *members, int nmembers, const WalkOpti
 char *
 inplace_describe_users(Oid relid)
 {
-	Datum		relids[] = {ObjectIdGetDatum(relid)};
-	Datum		transactions = 0;
-	char	   *pids;
+	Datum relids[] = {ObjectIdGetDatum(relid)};
+	Datum transactions = 0;
+	char *pids;
 
-	if (!find_users(PointerGetDatum(construct_array(relids, 1, OIDOID, sizeof(Oid), true,
-													TYPALIGN_INT)),
-					false, &transactions, &pids))
+	if (!find_users(
+			PointerGetDatum(construct_array(relids, 1, OIDOID, sizeof(Oid), true, TYPALIGN_INT)),
+			false, &transactions, &pids))
 		return pstrdup("No other process has the table locked.");
 	return psprintf("Processes that use the table: %s.", pids);
 }

@@ -22,8 +22,8 @@ void
 prunelog_page(Buffer buffer)
 {
 	xl_heap_prune record;
-	uint8		info = compat_empty_prune(&record);
-	XLogRecPtr	lsn;
+	uint8 info = compat_empty_prune(&record);
+	XLogRecPtr lsn;
 
 	XLogBeginInsert();
 	XLogRegisterData((char *) &record, SizeOfHeapPrune);
@@ -35,7 +35,7 @@ prunelog_page(Buffer buffer)
 void
 prunelog_await(void)
 {
-	char		nothing = 0;
+	char nothing = 0;
 
 	(void) GetCurrentTransactionId();
 	XLogBeginInsert();

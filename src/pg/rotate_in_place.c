@@ -7,8 +7,8 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "utils/builtins.h"
 #include "inplace.h"
+#include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_rotate_in_place);
 
@@ -24,11 +24,11 @@ dbcrypt_rotate_in_place(PG_FUNCTION_ARGS)
 {
 	TargetColumn target = {0};
 	WalkOptions options = {0};
-	WalkResult	result = {0};
-	TupleDesc	desc;
-	int64	   *counters = result.counters;
-	Datum		values[NRESULTS];
-	bool		nulls[NRESULTS] = {false};
+	WalkResult result = {0};
+	TupleDesc desc;
+	int64 *counters = result.counters;
+	Datum values[NRESULTS];
+	bool nulls[NRESULTS] = {false};
 
 	walk_check_call(fcinfo, walk_in_place.name);
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
@@ -40,18 +40,17 @@ dbcrypt_rotate_in_place(PG_FUNCTION_ARGS)
 						errmsg("pin_timeout must be a number of milliseconds from 0 up")));
 	walk_column(&target, WALK_METHOD_IN_PLACE, &options, &result);
 	if (result.left > 0)
-		ereport(NOTICE, (errmsg("%lld dead row versions keep their old values",
-								(long long) result.left),
-						 errhint("VACUUM removes them."), errhidestmt(true),
-						 errhidecontext(true)));
+		ereport(NOTICE,
+				(errmsg("%lld dead row versions keep their old values", (long long) result.left),
+				 errhint("VACUUM removes them."), errhidestmt(true), errhidecontext(true)));
 	SPI_finish();
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	values[0] = Int64GetDatum(counters[WALK_IN_PLACE]);
 	values[1] = Int64GetDatum(counters[WALK_UPDATED]);
-	values[2] = Int64GetDatum(
-		Max(result.scanned - result.nulls - result.skipped - result.rotated, 0));
+	values[2] =
+		Int64GetDatum(Max(result.scanned - result.nulls - result.skipped - result.rotated, 0));
 	values[3] = Int64GetDatum(result.nulls);
 	values[4] = Int64GetDatum(counters[WALK_PAGES]);
 	values[5] = Int64GetDatum(counters[WALK_PAGES_WAITED]);
