@@ -89,6 +89,8 @@ report() # what, unit, this, other, "faster" (other/this, at least) or "slower" 
 	[[ $line == *ok ]] || missed=1
 }
 
+. "$root/test/bench/schemes.sh"
+
 # ---- the run ----
 
 workspace_create
@@ -126,6 +128,7 @@ sql "CREATE TABLE sealed_iv AS SELECT iv, encrypt_iv(p, $pgcrypto_key, iv, $ciph
 	FROM (SELECT p, gen_random_bytes(16) AS iv FROM plain OFFSET 0) AS x"
 sql "CREATE TABLE plain_pgp AS SELECT p FROM plain LIMIT $pgp_values"
 sql "CREATE TABLE sealed_pgp AS SELECT pgp_sym_encrypt_bytea(p, 'password') AS e FROM plain_pgp"
+schemes_prepare
 sql "VACUUM ANALYZE"
 sql "CHECKPOINT"
 warm="SELECT sum(length(dbcrypt_decrypt(dbcrypt_encrypt('x'::bytea)))),
@@ -154,6 +157,7 @@ for round in $(seq "$rounds"); do
 	echo "Round $round of $rounds: rotation"
 	bench_rotation rotate "SELECT * FROM dbcrypt_rotate('fresh', 'c')"
 	bench_rotation update "UPDATE fresh SET c = c || ''"
+	schemes_round
 done
 small_memory=$(rotation_memory $((rows / 10)))
 large_memory=$(rotation_memory "$rows")
@@ -171,6 +175,7 @@ report "encrypt, against a C loop over OpenSSL" ns "$(median encrypt)" "$(median
 report "decrypt, against a C loop over OpenSSL" ns "$(median decrypt)" "$(median decrypt_openssl)" slower 1.3
 echo "$rows rows of 32 bytes, one secondary index"
 report "dbcrypt_rotate, against UPDATE SET c = c || ''" ms "$(median rotate)" "$(median update)" slower 1.12
+schemes_report
 awk -v small="$small_memory" -v large="$large_memory" -v rows="$rows" 'BEGIN {
 	printf "memory of a rotation: %d kB for %d rows, %d kB for %d rows; goal: at most 1 MB more  %s\n",
 		small, rows / 10, large, rows, large - small <= 1024 ? "ok" : "MISS" }'
