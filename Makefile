@@ -79,6 +79,7 @@ demo: FORCE
 bench: FORCE
 	test/harness/setup build
 	test/bench/bench.sh
+	test/bench/in_place.sh
 
 lint: FORCE
 	test/harness/setup lint

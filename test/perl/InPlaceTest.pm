@@ -13,7 +13,7 @@ use Test::More;
 use Time::HiRes qw(sleep);
 
 our @EXPORT = qw($old_id $new_id old_keys make_table start_rotation finish_rotation
-  wait_for_rotation check_table start_readers finish_readers sizes stored_ids);
+  wait_for_rotation is_running check_table start_readers finish_readers sizes stored_ids);
 
 our $new_id = key_id(key_hex(1));
 our $old_id = key_id(key_hex(2));
@@ -75,6 +75,15 @@ sub finish_rotation
 	return ($ok ? 0 : 1, $run->{out}, $run->{err});
 }
 
+# Whether a command in the background still runs; reads what it has printed.
+sub is_running
+{
+	my ($run) = @_;
+	return 0 unless $run->{handle}->pumpable;
+	eval { $run->{handle}->pump_nb };
+	return $run->{handle}->pumpable;
+}
+
 # Waits until a rotation has come through this share of its blocks; false if it
 # has ended before.
 sub wait_for_rotation
@@ -82,10 +91,9 @@ sub wait_for_rotation
 	my ($node, $share, $run) = @_;
 	my $query = 'SELECT count(*) FROM dbcrypt_progress WHERE blocks_total > 0 '
 	  . "AND blocks_done >= $share * blocks_total";
-	while ($run->{handle}->pumpable)
+	while (is_running($run))
 	{
 		return 1 if $node->safe_psql('postgres', $query) > 0;
-		$run->{handle}->pump_nb;
 		sleep(0.01);
 	}
 	return 0;

@@ -86,9 +86,8 @@ my @maintenance = (
 	'ANALYZE t', 'CLUSTER t USING t_pkey', 'ALTER TABLE t ADD COLUMN IF NOT EXISTS later int DEFAULT 5');
 my @keys = (key_hex(1), key_hex(2));
 my $deadlocks = 0;
-while ($clients->pumpable)
+while (is_running({ handle => $clients }))
 {
-	$clients->pump_nb;
 	my $run = start_rotation($node, 't',
 		'pin_timeout => 300, batch_blocks => 16, workers => ' . (1 + $round % 3));
 	foreach my $n (0, 1)
