@@ -35,6 +35,14 @@ SET dbcrypt.keys = '020202020202020202020202020202020202020202020202020202020202
 SELECT count(*) FROM dbcrypt_register_keys();
 SELECT * FROM dbcrypt_rotate('names', 'v', 'name');
 SELECT dbcrypt_decrypt(v, name) AS value FROM names;
+-- Plaintext of another application's column: UTF-8 inside too.
+CREATE TABLE links (v text, v_key_id text, j json, v_iv text);
+SELECT dbcrypt_adopt('links', 'v', 'coder'), dbcrypt_adopt('links', 'j', 'lockbox', '{"json": "$.secret"}');
+INSERT INTO links VALUES ('café', NULL, '{"secret": "é"}');
+SELECT * FROM dbcrypt_rotate('links', 'v');
+SELECT * FROM dbcrypt_encrypt_column('links', 'j');
+SELECT (dbcrypt_convert('links', 'v')).converted, (dbcrypt_convert('links', 'j')).converted;
+SELECT encode(dbcrypt_decrypt(decode(v, 'base64')), 'hex') AS v, encode(dbcrypt_decrypt(decode(j->>'secret', 'base64')), 'hex') AS j FROM links;
 
 \c regress_dbcrypt_ascii
 SET client_encoding = SQL_ASCII;

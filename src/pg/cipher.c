@@ -256,21 +256,6 @@ sealed_cell(ColumnCipher *cipher, struct varlena *result, const dbcrypt_sealed *
 }
 
 static dbcrypt_status
-reencrypt_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, NewCell *new_cell, bool *changed)
-{
-	struct varlena *result = allocate_value(
-		cipher, dbcrypt_scheme_rotate_room(cipher->scheme, cipher->form, cell));
-	dbcrypt_sealed sealed = {.value = (uint8_t *) VARDATA(result)};
-	dbcrypt_status status;
-
-	status = dbcrypt_scheme_rotate(cipher->scheme, session_ring(), &cipher->context, cell, &sealed,
-								   changed);
-	if (status == DBCRYPT_OK && *changed)
-		sealed_cell(cipher, result, &sealed, new_cell);
-	return status;
-}
-
-static dbcrypt_status
 seal_cell(ColumnCipher *cipher, const dbcrypt_scheme *scheme, const dbcrypt_context *context,
 		  const uint8_t *plaintext, size_t size, NewCell *new_cell)
 {
@@ -300,6 +285,32 @@ plaintext_of_cell(ColumnCipher *cipher, const dbcrypt_cell *cell)
 		MemoryContextSwitchTo(caller);
 	}
 	return plaintext;
+}
+
+static dbcrypt_status
+reencrypt_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, NewCell *new_cell, bool *changed)
+{
+	struct varlena *result;
+	dbcrypt_sealed sealed;
+	dbcrypt_status status;
+
+	if (dbcrypt_scheme_inspect(cipher->scheme, cell) == DBCRYPT_CELL_PLAINTEXT)
+	{
+		Bytes		plaintext = plaintext_of_cell(cipher, cell);
+
+		status = seal_cell(cipher, cipher->scheme, &cipher->context, plaintext.data,
+						   plaintext.size, new_cell);
+		*changed = status == DBCRYPT_OK;
+		return status;
+	}
+	result = allocate_value(cipher,
+							dbcrypt_scheme_rotate_room(cipher->scheme, cipher->form, cell));
+	sealed = (dbcrypt_sealed){.value = (uint8_t *) VARDATA(result)};
+	status = dbcrypt_scheme_rotate(cipher->scheme, session_ring(), &cipher->context, cell, &sealed,
+								   changed);
+	if (status == DBCRYPT_OK && *changed)
+		sealed_cell(cipher, result, &sealed, new_cell);
+	return status;
 }
 
 /*
