@@ -27,8 +27,8 @@ PG_FUNCTION_INFO_V1(dbcrypt_convert);
 static const struct
 {
 	const char *option;
-	const char *suffix;			/* of the value's column, or NULL for … */
-	const char *name;			/* … this name */
+	const char *suffix; /* of the value's column, or NULL for … */
+	const char *name;	/* … this name */
 } companions[] = {
 	[DBCRYPT_COMPANION_NONE] = {NULL, NULL, NULL},
 	[DBCRYPT_COMPANION_KEY_ID] = {"key_id", "_key_id", NULL},
@@ -38,8 +38,7 @@ static const struct
 
 /* Sets one option; false for a name that the scheme does not know. */
 static bool
-set_option(const dbcrypt_scheme_traits *traits, const char *name, char *value,
-		   TargetColumn *target)
+set_option(const dbcrypt_scheme_traits *traits, const char *name, char *value, TargetColumn *target)
 {
 	ColumnOptions *options = &target->options;
 
@@ -70,8 +69,8 @@ read_options(Jsonb *given, TargetColumn *target)
 	const dbcrypt_scheme_traits *traits = dbcrypt_scheme_traits_of(target->scheme);
 	JsonbIterator *iterator = JsonbIteratorInit(&given->root);
 	JsonbIteratorToken token;
-	JsonbValue	item;
-	char	   *name;
+	JsonbValue item;
+	char *name;
 
 	if (!JB_ROOT_IS_OBJECT(given))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -93,8 +92,9 @@ read_options(Jsonb *given, TargetColumn *target)
 									traits->aad ? ", aad" : "",
 									traits->hkdf ? ", table, attribute, attribute_expression" : "",
 									companions[traits->companion].option ? ", " : "",
-									companions[traits->companion].option ?
-										companions[traits->companion].option : "")));
+									companions[traits->companion].option
+										? companions[traits->companion].option
+										: "")));
 	}
 }
 
@@ -108,8 +108,8 @@ default_options(TargetColumn *target)
 	if (options->companion == NULL && traits->companion != DBCRYPT_COMPANION_NONE)
 	{
 		if (companions[traits->companion].suffix)
-			options->companion = psprintf("%s%s", target->name,
-										  companions[traits->companion].suffix);
+			options->companion =
+				psprintf("%s%s", target->name, companions[traits->companion].suffix);
 		else
 			options->companion = pstrdup(companions[traits->companion].name);
 	}
@@ -122,7 +122,7 @@ default_options(TargetColumn *target)
 	{
 		if (target->aad == NULL)
 			target->aad = "convert_to(username, 'UTF8') || '\\x00'::bytea || "
-				"convert_to(name, 'UTF8')";
+						  "convert_to(name, 'UTF8')";
 		if (options->where == NULL && get_attnum(target->relid, "wrapped_dek") > 0)
 			options->where = "wrapped_dek IS NULL";
 	}
@@ -132,8 +132,8 @@ default_options(TargetColumn *target)
 static bool
 looks_like_cbc(RowUpdater *updater)
 {
-	bool		isnull;
-	Datum		iv;
+	bool isnull;
+	Datum iv;
 
 	if (updater->cipher.companion == InvalidAttrNumber)
 		return false;
@@ -141,14 +141,14 @@ looks_like_cbc(RowUpdater *updater)
 	if (isnull)
 		return false;
 	return VARSIZE_ANY_EXHDR(PG_DETOAST_DATUM_PACKED(iv)) ==
-		(updater->cipher.form == DBCRYPT_BINARY ? 16 : 25);
+		   (updater->cipher.form == DBCRYPT_BINARY ? 16 : 25);
 }
 
 /* What the values of a row of the sample are. */
 typedef struct SampledRow
 {
-	int			opened;			/* of all rows so far */
-	bool		bad;
+	int opened; /* of all rows so far */
+	bool bad;
 } SampledRow;
 
 static void
@@ -167,9 +167,9 @@ static void
 open_sample(Relation rel, const TargetColumn *target)
 {
 	const dbcrypt_scheme_traits *traits = dbcrypt_scheme_traits_of(target->scheme);
-	RowUpdater	updater;
+	RowUpdater updater;
 	TableScanDesc scan;
-	SampledRow	row = {0};
+	SampledRow row = {0};
 
 	updater_begin(&updater, rel, target, true);
 	if (updater.cipher.form == DBCRYPT_TEXT ? !traits->text : !traits->binary)
@@ -184,19 +184,20 @@ open_sample(Relation rel, const TargetColumn *target)
 		updater.tid = updater.row->tts_tid;
 		cipher_examine(&updater.cipher, updater.row, sample_value, &row);
 		if (row.bad)
-			ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION),
-							errmsg("column \"%s\" of table \"%s\" cannot be adopted: a value does "
-								   "not open",
-								   target->name, RelationGetRelationName(rel)),
-							errdetail("Table %s, row (%u,%u).", updater.table_name,
-									  ItemPointerGetBlockNumber(&updater.tid),
-									  ItemPointerGetOffsetNumber(&updater.tid)),
-							looks_like_cbc(&updater) ?
-								errhint("Its iv is one of AES-256-CBC, which carries no "
-										"authentication: whether a key is right cannot be told, so "
-										"such columns are not adopted.") :
-								errhint("See that the application's key is in dbcrypt.key_file "
-										"and that the options are right.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_EXCEPTION),
+					 errmsg("column \"%s\" of table \"%s\" cannot be adopted: a value does "
+							"not open",
+							target->name, RelationGetRelationName(rel)),
+					 errdetail("Table %s, row (%u,%u).", updater.table_name,
+							   ItemPointerGetBlockNumber(&updater.tid),
+							   ItemPointerGetOffsetNumber(&updater.tid)),
+					 looks_like_cbc(&updater)
+						 ? errhint("Its iv is one of AES-256-CBC, which carries no "
+								   "authentication: whether a key is right cannot be told, so "
+								   "such columns are not adopted.")
+						 : errhint("See that the application's key is in dbcrypt.key_file "
+								   "and that the options are right.")));
 		ResetPerTupleExprContext(updater.estate);
 	}
 	table_endscan(scan);
@@ -206,7 +207,7 @@ open_sample(Relation rel, const TargetColumn *target)
 void
 adopt_column(TargetColumn *target)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	column_check_owner(target->relid);
 	if (column_registered(target->relid, get_attnum(target->relid, target->name)))
@@ -251,7 +252,7 @@ dbcrypt_adopt(PG_FUNCTION_ARGS)
 static void
 convert_relation(Relation rel, const TargetColumn *target, int64 *counts)
 {
-	RowUpdater	updater;
+	RowUpdater updater;
 	TableScanDesc scan;
 
 	updater_begin(&updater, rel, target, false);
@@ -279,12 +280,12 @@ Datum
 dbcrypt_convert(PG_FUNCTION_ARGS)
 {
 	TargetColumn target = {.relid = PG_GETARG_OID(0)};
-	int64		counts[3] = {0};
-	List	   *members;
-	ListCell   *cell;
-	TupleDesc	desc;
-	Datum		values[3];
-	bool		nulls[3] = {false};
+	int64 counts[3] = {0};
+	List *members;
+	ListCell *cell;
+	TupleDesc desc;
+	Datum values[3];
+	bool nulls[3] = {false};
 
 	PreventCommandDuringRecovery("dbcrypt_convert()");
 	PreventCommandIfReadOnly("dbcrypt_convert()");
@@ -294,8 +295,8 @@ dbcrypt_convert(PG_FUNCTION_ARGS)
 	members = target_open(&target, ShareRowExclusiveLock, "convert");
 	if (target.scheme == NULL || target.scheme == scheme_native())
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("column \"%s\" of table \"%s\" is not of another scheme", target.name,
-							   get_rel_name(target.relid)),
+						errmsg("column \"%s\" of table \"%s\" is not of another scheme",
+							   target.name, get_rel_name(target.relid)),
 						errhint("Only a column adopted with dbcrypt_adopt() can be converted.")));
 
 	CommandCounterIncrement();

@@ -40,11 +40,11 @@ PG_FUNCTION_INFO_V1(dbcrypt_adopt_coder);
 /* A foreign key of one column. */
 typedef struct ForeignKey
 {
-	Oid			relid;
-	AttrNumber	attnum;
-	Oid			referenced;
-	AttrNumber	referenced_attnum;
-	char	   *name;
+	Oid relid;
+	AttrNumber attnum;
+	Oid referenced;
+	AttrNumber referenced_attnum;
+	char *name;
 } ForeignKey;
 
 /*
@@ -54,18 +54,18 @@ typedef struct ForeignKey
 static List *
 foreign_keys(Oid relid)
 {
-	Relation	rel = table_open(ConstraintRelationId, AccessShareLock);
+	Relation rel = table_open(ConstraintRelationId, AccessShareLock);
 	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
-	List	   *found = NIL;
-	HeapTuple	tuple;
+	List *found = NIL;
+	HeapTuple tuple;
 
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
 		ForeignKey *key;
-		ArrayType  *columns;
-		ArrayType  *referenced;
-		bool		isnull;
+		ArrayType *columns;
+		ArrayType *referenced;
+		bool isnull;
 
 		if (form->contype != CONSTRAINT_FOREIGN ||
 			(form->conrelid != relid && form->confrelid != relid) ||
@@ -76,8 +76,9 @@ foreign_keys(Oid relid)
 		referenced = DatumGetArrayTypeP(
 			heap_getattr(tuple, Anum_pg_constraint_confkey, RelationGetDescr(rel), &isnull));
 		key = palloc(sizeof(ForeignKey));
-		*key = (ForeignKey){.relid = form->conrelid, .referenced = form->confrelid,
-			.name = pstrdup(NameStr(form->conname))};
+		*key = (ForeignKey){.relid = form->conrelid,
+							.referenced = form->confrelid,
+							.name = pstrdup(NameStr(form->conname))};
 		if (ARR_DIMS(columns)[0] == 1)
 		{
 			key->attnum = ((int16 *) ARR_DATA_PTR(columns))[0];
@@ -94,9 +95,9 @@ foreign_keys(Oid relid)
 static bool
 is_key_catalog(Oid relid)
 {
-	static const char *const columns[] = {"number", "active_key_digest", "revoked_key_digest",
-		"created_at", "revoked_at", "test"};
-	char	   *name = get_rel_name(relid);
+	static const char *const columns[] = {"number",		"active_key_digest", "revoked_key_digest",
+										  "created_at", "revoked_at",		 "test"};
+	char *name = get_rel_name(relid);
 
 	if (name == NULL || strcmp(name, "dbcrypt_keys") != 0 ||
 		get_rel_relkind(relid) != RELKIND_RELATION)
@@ -111,8 +112,8 @@ is_key_catalog(Oid relid)
 static Oid
 catalog_of(Oid relid, AttrNumber companion)
 {
-	Oid			catalog = InvalidOid;
-	ListCell   *cell;
+	Oid catalog = InvalidOid;
+	ListCell *cell;
 
 	foreach(cell, foreign_keys(relid))
 	{
@@ -122,12 +123,12 @@ catalog_of(Oid relid, AttrNumber companion)
 			continue;
 		if (!is_key_catalog(key->referenced) ||
 			key->referenced_attnum != get_attnum(key->referenced, "active_key_digest"))
-			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-							errmsg("column \"%s\" of table \"%s\" is part of foreign key \"%s\"",
-								   get_attname(relid, companion, false), get_rel_name(relid),
-								   key->name),
-							errdetail("Table \"%s\" is no catalog of keys that dbcrypt knows.",
-									  get_rel_name(key->referenced))));
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("column \"%s\" of table \"%s\" is part of foreign key \"%s\"",
+							get_attname(relid, companion, false), get_rel_name(relid), key->name),
+					 errdetail("Table \"%s\" is no catalog of keys that dbcrypt knows.",
+							   get_rel_name(key->referenced))));
 		catalog = key->referenced;
 	}
 	return catalog;
@@ -148,13 +149,13 @@ appkeys_check(Relation rel, AttrNumber companion)
 static uint64
 execute(Oid catalog, const char *statement, const char *first, const char *second)
 {
-	char	   *table = quote_qualified_identifier(
-		get_namespace_name(get_rel_namespace(catalog)), get_rel_name(catalog));
-	Oid			types[] = {TEXTOID, TEXTOID};
-	Datum		values[2];
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(catalog));
+	char *table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(catalog)),
+											 get_rel_name(catalog));
+	Oid types[] = {TEXTOID, TEXTOID};
+	Datum values[2];
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(catalog));
 	OwnerContext saved;
-	int			result;
+	int result;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for relation %u", catalog);
@@ -182,9 +183,9 @@ static char *
 seal_test(const dbcrypt_scheme *scheme)
 {
 	dbcrypt_context context = {.form = DBCRYPT_TEXT};
-	size_t		size = strlen(TEST_PLAINTEXT);
-	dbcrypt_sealed sealed = {
-		.value = palloc(dbcrypt_scheme_seal_room(scheme, DBCRYPT_TEXT, size) + 1)};
+	size_t size = strlen(TEST_PLAINTEXT);
+	dbcrypt_sealed sealed = {.value =
+								 palloc(dbcrypt_scheme_seal_room(scheme, DBCRYPT_TEXT, size) + 1)};
 	dbcrypt_status status = dbcrypt_scheme_seal(scheme, session_ring(), &context,
 												(const uint8_t *) TEST_PLAINTEXT, size, &sealed);
 
@@ -217,9 +218,9 @@ add_row(Oid catalog, const dbcrypt_scheme *scheme, const char *digest)
 void
 appkeys_hold(Relation rel, AttrNumber companion, const dbcrypt_scheme *scheme)
 {
-	Oid			catalog = catalog_of(RelationGetRelid(rel), companion);
+	Oid catalog = catalog_of(RelationGetRelid(rel), companion);
 	dbcrypt_ring *ring = session_ring();
-	char	   *digest;
+	char *digest;
 
 	if (!OidIsValid(catalog))
 		return;
@@ -252,7 +253,7 @@ revoke_in_catalog(Oid catalog, const char *digest)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData *error;
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
@@ -262,9 +263,9 @@ revoke_in_catalog(Oid catalog, const char *digest)
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
-		ereport(NOTICE, (errmsg("key %s is still in use by the application, and not revoked",
-								digest),
-						 error->detail ? errdetail_internal("%s", error->detail) : 0));
+		ereport(NOTICE,
+				(errmsg("key %s is still in use by the application, and not revoked", digest),
+				 error->detail ? errdetail_internal("%s", error->detail) : 0));
 	}
 	PG_END_TRY();
 }
@@ -273,12 +274,12 @@ revoke_in_catalog(Oid catalog, const char *digest)
 static List *
 add_catalogs(List *catalogs, const TargetColumn *target)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, find_all_inheritors(target->relid, NoLock, NULL))
 	{
-		Oid			catalog = catalog_of(
-			lfirst_oid(cell), get_attnum(lfirst_oid(cell), target->options.companion));
+		Oid catalog =
+			catalog_of(lfirst_oid(cell), get_attnum(lfirst_oid(cell), target->options.companion));
 
 		if (OidIsValid(catalog))
 			catalogs = list_append_unique_oid(catalogs, catalog);
@@ -289,14 +290,14 @@ add_catalogs(List *catalogs, const TargetColumn *target)
 void
 appkeys_revoke_unused(List *targets)
 {
-	List	   *done = NIL;
-	ListCell   *cell;
-	ListCell   *catalog;
+	List *done = NIL;
+	ListCell *cell;
+	ListCell *catalog;
 
 	foreach(cell, targets)
 	{
 		const TargetColumn *target = lfirst(cell);
-		List	   *catalogs;
+		List *catalogs;
 
 		if (target->options.companion == NULL)
 			continue;
@@ -305,8 +306,7 @@ appkeys_revoke_unused(List *targets)
 		foreach(catalog, catalogs)
 			for (size_t i = 1; i < dbcrypt_ring_count(session_ring()); i++)
 			{
-				char	   *digest =
-					pstrdup(dbcrypt_scheme_key_name(target->scheme, session_ring(), i));
+				char *digest = pstrdup(dbcrypt_scheme_key_name(target->scheme, session_ring(), i));
 
 				SPI_connect();
 				if (execute(lfirst_oid(catalog), "SELECT FROM %s WHERE active_key_digest = $1",
@@ -323,11 +323,11 @@ appkeys_revoke_unused(List *targets)
 static Oid
 find_catalog(void)
 {
-	Relation	rel = table_open(RelationRelationId, AccessShareLock);
+	Relation rel = table_open(RelationRelationId, AccessShareLock);
 	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
-	Oid			catalog = InvalidOid;
-	bool		ambiguous = false;
-	HeapTuple	tuple;
+	Oid catalog = InvalidOid;
+	bool ambiguous = false;
+	HeapTuple tuple;
 
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
@@ -343,14 +343,15 @@ find_catalog(void)
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	if (ambiguous)
-		ereport(ERROR, (errcode(ERRCODE_AMBIGUOUS_PARAMETER),
-						errmsg("more than one table is a catalog of Coder's keys"),
-						errhint("Name it, for example dbcrypt_adopt_coder('public.dbcrypt_keys').")));
+		ereport(ERROR,
+				(errcode(ERRCODE_AMBIGUOUS_PARAMETER),
+				 errmsg("more than one table is a catalog of Coder's keys"),
+				 errhint("Name it, for example dbcrypt_adopt_coder('public.dbcrypt_keys').")));
 	if (!OidIsValid(catalog))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-						errmsg("no table is a catalog of Coder's keys"),
-						errdetail("Its name is dbcrypt_keys, and it has a column "
-								  "active_key_digest.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE), errmsg("no table is a catalog of Coder's keys"),
+				 errdetail("Its name is dbcrypt_keys, and it has a column "
+						   "active_key_digest.")));
 	return catalog;
 }
 
@@ -358,7 +359,7 @@ find_catalog(void)
 static bool
 is_companion(Oid relid, const char *column)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, columns_registered())
 	{
@@ -376,8 +377,8 @@ static char *
 value_column(Oid relid, const char *companion)
 {
 	static const char suffix[] = "_key_id";
-	size_t		size = strlen(companion);
-	char	   *column;
+	size_t size = strlen(companion);
+	char *column;
 
 	if (size > sizeof(suffix) - 1 && strcmp(companion + size - (sizeof(suffix) - 1), suffix) == 0)
 	{
@@ -399,8 +400,8 @@ Datum
 dbcrypt_adopt_coder(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Oid			catalog;
-	ListCell   *cell;
+	Oid catalog;
+	ListCell *cell;
 
 	PreventCommandDuringRecovery("dbcrypt_adopt_coder()");
 	PreventCommandIfReadOnly("dbcrypt_adopt_coder()");
@@ -414,8 +415,8 @@ dbcrypt_adopt_coder(PG_FUNCTION_ARGS)
 	{
 		ForeignKey *key = lfirst(cell);
 		TargetColumn target = {.relid = key->relid, .scheme = scheme_named("coder")};
-		Datum		values[2];
-		bool		nulls[2] = {false};
+		Datum values[2];
+		bool nulls[2] = {false};
 
 		if (key->referenced != catalog ||
 			key->referenced_attnum != get_attnum(catalog, "active_key_digest"))

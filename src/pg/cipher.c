@@ -23,11 +23,11 @@
 static bool
 domain_not_null(Oid type)
 {
-	bool		not_null = false;
+	bool not_null = false;
 
 	while (!not_null && get_typtype(type) == TYPTYPE_DOMAIN)
 	{
-		HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+		HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
 		Form_pg_type domain;
 
 		if (!HeapTupleIsValid(tuple))
@@ -48,9 +48,9 @@ static void
 prepare_expressions(ColumnCipher *cipher, const TargetColumn *target, EState *estate)
 {
 	const ColumnOptions *options = &target->options;
-	Oid			userid;
-	int			security;
-	HeapTuple	tuple;
+	Oid userid;
+	int security;
+	HeapTuple tuple;
 
 	if (target->aad == NULL && options->attribute_expression == NULL && options->where == NULL)
 		return;
@@ -64,18 +64,18 @@ prepare_expressions(ColumnCipher *cipher, const TargetColumn *target, EState *es
 	SetUserIdAndSecContext(cipher->aad_owner, security);
 	if (target->aad)
 	{
-		Node	   *aad = (Node *) aad_parse(cipher->rel, cipher->attnum, target->aad);
+		Node *aad = (Node *) aad_parse(cipher->rel, cipher->attnum, target->aad);
 
 		/* The AAD of dbcrypt_encrypt() is text. */
 		if (cipher->scheme == scheme_native())
-			aad = coerce_to_target_type(NULL, aad, exprType(aad), TEXTOID, -1,
-										COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
+			aad = coerce_to_target_type(NULL, aad, exprType(aad), TEXTOID, -1, COERCION_ASSIGNMENT,
+										COERCE_IMPLICIT_CAST, -1);
 		cipher->aad = ExecPrepareExpr((Expr *) aad, estate);
 	}
 	if (options->attribute_expression)
-		cipher->attribute = expression_prepare(cipher->rel, cipher->attnum,
-											   options->attribute_expression, "attribute",
-											   TEXTOID, estate);
+		cipher->attribute =
+			expression_prepare(cipher->rel, cipher->attnum, options->attribute_expression,
+							   "attribute", TEXTOID, estate);
 	if (options->where)
 		cipher->where = expression_prepare(cipher->rel, cipher->attnum, options->where, "where",
 										   BOOLOID, estate);
@@ -86,9 +86,9 @@ prepare_expressions(ColumnCipher *cipher, const TargetColumn *target, EState *es
 static bool
 evaluate(ColumnCipher *cipher, RowExpression *expression, TupleTableSlot *slot, Datum *value)
 {
-	Oid			userid;
-	int			security;
-	bool		found;
+	Oid userid;
+	int security;
+	bool found;
 
 	GetUserIdAndSecContext(&userid, &security);
 	SetUserIdAndSecContext(cipher->aad_owner, security);
@@ -102,7 +102,7 @@ static AttrNumber
 companion_column(Relation rel, const TargetColumn *target, dbcrypt_form form)
 {
 	const dbcrypt_scheme_traits *traits = dbcrypt_scheme_traits_of(target->scheme);
-	AttrNumber	attnum;
+	AttrNumber attnum;
 
 	if (traits->companion == DBCRYPT_COMPANION_NONE)
 		return InvalidAttrNumber;
@@ -115,37 +115,41 @@ companion_column(Relation rel, const TargetColumn *target, dbcrypt_form form)
 						errhint("Undo its renaming, or call dbcrypt_unregister_column() and adopt "
 								"the column again.")));
 	if (column_form(rel, attnum) != form)
-		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-						errmsg("columns \"%s\" and \"%s\" of table \"%s\" must both be text or both "
-							   "bytea",
-							   target->name, target->options.companion,
-							   RelationGetRelationName(rel))));
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("columns \"%s\" and \"%s\" of table \"%s\" must both be text or both "
+						"bytea",
+						target->name, target->options.companion, RelationGetRelationName(rel))));
 	return attnum;
+}
+
+/* The UTF-8 of a name that a key is derived with; NULL for NULL. */
+static const uint8_t *
+utf8_of_name(const char *name, size_t *size)
+{
+	char *utf8 = name ? pg_server_to_any(name, (int) strlen(name), PG_UTF8) : NULL;
+
+	*size = utf8 ? strlen(utf8) : 0;
+	return (const uint8_t *) utf8;
 }
 
 /* What the scheme's options say literally. */
 static void
 prepare_options(ColumnCipher *cipher, const ColumnOptions *options)
 {
-	if (options->table)
-	{
-		cipher->context.table = (const uint8_t *) options->table;
-		cipher->context.table_size = strlen(options->table);
-	}
-	if (options->attribute)
-	{
-		cipher->context.attribute = (const uint8_t *) options->attribute;
-		cipher->context.attribute_size = strlen(options->attribute);
-	}
+	dbcrypt_context *context = &cipher->context;
+
+	context->table = utf8_of_name(options->table, &context->table_size);
+	context->attribute = utf8_of_name(options->attribute, &context->attribute_size);
 	cipher->json = options->json;
-	cipher->attribute_per_field = options->json && options->attribute == NULL &&
-		options->attribute_expression == NULL;
+	cipher->attribute_per_field =
+		options->json && options->attribute == NULL && options->attribute_expression == NULL;
 }
 
 void
 cipher_init(ColumnCipher *cipher, Relation rel, const TargetColumn *target, EState *estate)
 {
-	AttrNumber	attnum = get_attnum(RelationGetRelid(rel), target->name);
+	AttrNumber attnum = get_attnum(RelationGetRelid(rel), target->name);
 	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
 
 	memset(cipher, 0, sizeof(*cipher));
@@ -155,13 +159,13 @@ cipher_init(ColumnCipher *cipher, Relation rel, const TargetColumn *target, ESta
 	cipher->scheme = target->scheme ? target->scheme : scheme_native();
 	cipher->context.form = cipher->form;
 	cipher->type = getBaseType(attribute->atttypid);
-	cipher->domain = get_typtype(attribute->atttypid) == TYPTYPE_DOMAIN ? attribute->atttypid :
-		InvalidOid;
+	cipher->domain =
+		get_typtype(attribute->atttypid) == TYPTYPE_DOMAIN ? attribute->atttypid : InvalidOid;
 	cipher->not_null = attribute->attnotnull || domain_not_null(attribute->atttypid);
 	cipher->max_characters = -1;
 	if (cipher->form == DBCRYPT_TEXT)
 	{
-		int32		typmod = attribute->atttypmod;
+		int32 typmod = attribute->atttypmod;
 
 		(void) getBaseTypeAndTypmod(attribute->atttypid, &typmod);
 		if (typmod >= (int32) VARHDRSZ)
@@ -181,17 +185,17 @@ cipher_init(ColumnCipher *cipher, Relation rel, const TargetColumn *target, ESta
 typedef enum CellOperation
 {
 	CELL_REENCRYPT,
-	CELL_PROVE,					/* the same, and open what is current already */
+	CELL_PROVE, /* the same, and open what is current already */
 	CELL_ENCRYPT,
 	CELL_DECRYPT,
-	CELL_CONVERT				/* to a native envelope */
+	CELL_CONVERT /* to a native envelope */
 } CellOperation;
 
 /* A cell's new content, in per-tuple memory. */
 typedef struct NewCell
 {
 	struct varlena *value;
-	struct varlena *companion;	/* NULL for SQL NULL */
+	struct varlena *companion; /* NULL for SQL NULL */
 } NewCell;
 
 /* A varlena in per-tuple memory; a clear error where none can be. */
@@ -211,9 +215,9 @@ allocate_value(ColumnCipher *cipher, size_t size)
 static dbcrypt_status
 open_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, struct varlena **plaintext, size_t *key)
 {
-	size_t		room = dbcrypt_scheme_open_room(cipher->scheme, cipher->form, cell->value_size);
+	size_t room = dbcrypt_scheme_open_room(cipher->scheme, cipher->form, cell->value_size);
 	struct varlena *result = allocate_value(cipher, room);
-	size_t		size = 0;
+	size_t size = 0;
 	dbcrypt_status status;
 
 	status = dbcrypt_scheme_open(cipher->scheme, session_ring(), &cipher->context, cell,
@@ -259,8 +263,8 @@ static dbcrypt_status
 seal_cell(ColumnCipher *cipher, const dbcrypt_scheme *scheme, const dbcrypt_context *context,
 		  const uint8_t *plaintext, size_t size, NewCell *new_cell)
 {
-	struct varlena *result = allocate_value(
-		cipher, dbcrypt_scheme_seal_room(scheme, context->form, size));
+	struct varlena *result =
+		allocate_value(cipher, dbcrypt_scheme_seal_room(scheme, context->form, size));
 	dbcrypt_sealed sealed = {.value = (uint8_t *) VARDATA(result)};
 	dbcrypt_status status;
 
@@ -274,7 +278,7 @@ seal_cell(ColumnCipher *cipher, const dbcrypt_scheme *scheme, const dbcrypt_cont
 static Bytes
 plaintext_of_cell(ColumnCipher *cipher, const dbcrypt_cell *cell)
 {
-	Bytes		plaintext = {cell->value, cell->value_size};
+	Bytes plaintext = {cell->value, cell->value_size};
 
 	if (cipher->form == DBCRYPT_TEXT && GetDatabaseEncoding() != PG_UTF8)
 	{
@@ -296,15 +300,14 @@ reencrypt_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, NewCell *new_cell
 
 	if (dbcrypt_scheme_inspect(cipher->scheme, cell) == DBCRYPT_CELL_PLAINTEXT)
 	{
-		Bytes		plaintext = plaintext_of_cell(cipher, cell);
+		Bytes plaintext = plaintext_of_cell(cipher, cell);
 
-		status = seal_cell(cipher, cipher->scheme, &cipher->context, plaintext.data,
-						   plaintext.size, new_cell);
+		status = seal_cell(cipher, cipher->scheme, &cipher->context, plaintext.data, plaintext.size,
+						   new_cell);
 		*changed = status == DBCRYPT_OK;
 		return status;
 	}
-	result = allocate_value(cipher,
-							dbcrypt_scheme_rotate_room(cipher->scheme, cipher->form, cell));
+	result = allocate_value(cipher, dbcrypt_scheme_rotate_room(cipher->scheme, cipher->form, cell));
 	sealed = (dbcrypt_sealed){.value = (uint8_t *) VARDATA(result)};
 	status = dbcrypt_scheme_rotate(cipher->scheme, session_ring(), &cipher->context, cell, &sealed,
 								   changed);
@@ -320,12 +323,11 @@ reencrypt_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, NewCell *new_cell
 static bool
 begins_like_envelope(dbcrypt_form form, const uint8_t *value, size_t size)
 {
-	char		key_id[DBCRYPT_KEY_ID_LEN + 1];
-	size_t		header = form == DBCRYPT_TEXT ? 16 : 12;
+	char key_id[DBCRYPT_KEY_ID_LEN + 1];
+	size_t header = form == DBCRYPT_TEXT ? 16 : 12;
 
-	return size >= header &&
-		dbcrypt_read_header(form, value, dbcrypt_envelope_size(form, 0), key_id) !=
-			DBCRYPT_NOT_AN_ENVELOPE;
+	return size >= header && dbcrypt_read_header(form, value, dbcrypt_envelope_size(form, 0),
+												 key_id) != DBCRYPT_NOT_AN_ENVELOPE;
 }
 
 /*
@@ -337,7 +339,7 @@ static bool
 is_damaged(ColumnCipher *cipher, const dbcrypt_cell *cell)
 {
 	return cipher->scheme != scheme_native() ||
-		begins_like_envelope(cipher->form, cell->value, cell->value_size);
+		   begins_like_envelope(cipher->form, cell->value, cell->value_size);
 }
 
 /*
@@ -348,8 +350,8 @@ static dbcrypt_status
 encrypt_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, NewCell *new_cell, bool *changed)
 {
 	dbcrypt_cell_kind kind = dbcrypt_scheme_inspect(cipher->scheme, cell);
-	Bytes		plaintext;
-	size_t		key;
+	Bytes plaintext;
+	size_t key;
 
 	if (kind == DBCRYPT_CELL_EMPTY)
 		return DBCRYPT_OK;
@@ -372,7 +374,7 @@ static dbcrypt_status
 decrypt_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, NewCell *new_cell, bool *changed)
 {
 	struct varlena *plaintext;
-	size_t		key;
+	size_t key;
 	dbcrypt_status status;
 
 	if (dbcrypt_scheme_inspect(cipher->scheme, cell) != DBCRYPT_CELL_ENCRYPTED)
@@ -400,9 +402,9 @@ static dbcrypt_status
 convert_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, NewCell *new_cell, bool *changed)
 {
 	dbcrypt_context context = {.form = cipher->form};
-	Bytes		plaintext;
+	Bytes plaintext;
 	struct varlena *opened;
-	size_t		key;
+	size_t key;
 
 	if (dbcrypt_scheme_inspect(cipher->scheme, cell) == DBCRYPT_CELL_ENCRYPTED)
 	{
@@ -423,7 +425,7 @@ apply_to_cell(ColumnCipher *cipher, CellOperation operation, const dbcrypt_cell 
 			  NewCell *new_cell, bool *changed)
 {
 	dbcrypt_status status;
-	size_t		key;
+	size_t key;
 
 	*changed = false;
 	switch (operation)
@@ -450,7 +452,7 @@ apply_to_cell(ColumnCipher *cipher, CellOperation operation, const dbcrypt_cell 
 static dbcrypt_status
 identify_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, char *key_id)
 {
-	size_t		room = dbcrypt_scheme_open_room(cipher->scheme, cipher->form, cell->value_size);
+	size_t room = dbcrypt_scheme_open_room(cipher->scheme, cipher->form, cell->value_size);
 	struct varlena *scratch = allocate_value(cipher, room);
 	dbcrypt_status status;
 
@@ -468,8 +470,8 @@ identify_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, char *key_id)
 static ValueOutcome
 bad_cell(ColumnCipher *cipher, dbcrypt_status status, const dbcrypt_cell *cell, ItemPointer tid)
 {
-	ValuePlace	place = {cipher->rel, cipher->attnum, *tid, cipher->scheme != scheme_native()};
-	char		key_id[DBCRYPT_KEY_ID_LEN + 1];
+	ValuePlace place = {cipher->rel, cipher->attnum, *tid, cipher->scheme != scheme_native()};
+	char key_id[DBCRYPT_KEY_ID_LEN + 1];
 	dbcrypt_ring *ring = session_ring();
 
 	if (identify_cell(cipher, cell, key_id) == DBCRYPT_NOT_AN_ENVELOPE)
@@ -501,8 +503,8 @@ static struct varlena *
 read_column(ColumnCipher *cipher, TupleTableSlot *slot, AttrNumber attnum)
 {
 	MemoryContext caller;
-	bool		isnull;
-	Datum		stored = slot_getattr(slot, attnum, &isnull);
+	bool isnull;
+	Datum stored = slot_getattr(slot, attnum, &isnull);
 	struct varlena *value;
 
 	if (isnull)
@@ -521,10 +523,10 @@ read_column(ColumnCipher *cipher, TupleTableSlot *slot, AttrNumber attnum)
 static bool
 row_belongs(ColumnCipher *cipher, TupleTableSlot *slot)
 {
-	Datum		belongs;
+	Datum belongs;
 
 	return cipher->where == NULL ||
-		(evaluate(cipher, cipher->where, slot, &belongs) && DatumGetBool(belongs));
+		   (evaluate(cipher, cipher->where, slot, &belongs) && DatumGetBool(belongs));
 }
 
 /* Reports, as bad_cell does, that an expression is NULL where it may not be. */
@@ -541,23 +543,22 @@ expression_is_null(ColumnCipher *cipher, const char *reason)
 static void
 set_attribute(ColumnCipher *cipher, const char *name)
 {
-	char	   *attribute = options_attribute(name);
+	dbcrypt_context *context = &cipher->context;
 
-	cipher->context.attribute = (const uint8_t *) attribute;
-	cipher->context.attribute_size = strlen(attribute);
+	context->attribute = utf8_of_name(options_attribute(name), &context->attribute_size);
 }
 
 /* The row's AAD and attribute; false with soft_errors if one is NULL there. */
 static bool
 read_context(ColumnCipher *cipher, TupleTableSlot *slot)
 {
-	Bytes		bytes = {NULL, 0};
-	bool		found = true;
+	Bytes bytes = {NULL, 0};
+	bool found = true;
 
 	if (cipher->aad)
 	{
-		Oid			userid;
-		int			security;
+		Oid userid;
+		int security;
 
 		GetUserIdAndSecContext(&userid, &security);
 		SetUserIdAndSecContext(cipher->aad_owner, security);
@@ -570,7 +571,7 @@ read_context(ColumnCipher *cipher, TupleTableSlot *slot)
 	cipher->context.aad_size = bytes.size;
 	if (cipher->attribute)
 	{
-		Datum		value;
+		Datum value;
 		MemoryContext caller;
 
 		if (!evaluate(cipher, cipher->attribute, slot, &value))
@@ -594,7 +595,7 @@ read_cell(ColumnCipher *cipher, TupleTableSlot *slot, dbcrypt_cell *cell)
 	if (cipher->companion != InvalidAttrNumber)
 		companion = read_column(cipher, slot, cipher->companion);
 	*cell = (dbcrypt_cell){.value = (uint8_t *) VARDATA_ANY(value),
-		.value_size = VARSIZE_ANY_EXHDR(value)};
+						   .value_size = VARSIZE_ANY_EXHDR(value)};
 	if (companion)
 	{
 		cell->companion = (uint8_t *) VARDATA_ANY(companion);
@@ -607,15 +608,15 @@ read_cell(ColumnCipher *cipher, TupleTableSlot *slot, dbcrypt_cell *cell)
 static ValueOutcome
 set_value(ColumnCipher *cipher, struct varlena *value, ColumnChange *change)
 {
-	Datum		datum = PointerGetDatum(value);
+	Datum datum = PointerGetDatum(value);
 
 	if (cipher->max_characters >= 0 &&
 		pg_mbstrlen_with_len(VARDATA(value), VARSIZE(value) - VARHDRSZ) > cipher->max_characters)
-		ereport(ERROR, (errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
-						errmsg("value too long for type character varying(%d)",
-							   cipher->max_characters),
-						errhint("An encrypted value is a third longer than its plaintext and 56 "
-								"characters more: ALTER the column's type to text.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
+				 errmsg("value too long for type character varying(%d)", cipher->max_characters),
+				 errhint("An encrypted value is a third longer than its plaintext and 56 "
+						 "characters more: ALTER the column's type to text.")));
 	if (cipher->type == JSONBOID)
 	{
 		MemoryContext caller = MemoryContextSwitchTo(cipher->econtext->ecxt_per_tuple_memory);
@@ -636,7 +637,7 @@ set_value(ColumnCipher *cipher, struct varlena *value, ColumnChange *change)
 static void
 set_companion(ColumnCipher *cipher, struct varlena *companion, ColumnChange *change)
 {
-	int			n = change->count;
+	int n = change->count;
 	Form_pg_attribute attribute;
 
 	if (cipher->companion == InvalidAttrNumber)
@@ -646,11 +647,11 @@ set_companion(ColumnCipher *cipher, struct varlena *companion, ColumnChange *cha
 		companion = allocate_value(cipher, 0);
 	if (companion && cipher->form == DBCRYPT_TEXT && attribute->atttypmod >= (int32) VARHDRSZ &&
 		VARSIZE(companion) - VARHDRSZ > attribute->atttypmod - VARHDRSZ)
-		ereport(ERROR, (errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
-						errmsg("value too long for type character varying(%d)",
-							   (int) (attribute->atttypmod - VARHDRSZ)),
-						errhint("ALTER the type of column \"%s\" to text.",
-								NameStr(attribute->attname))));
+		ereport(ERROR,
+				(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
+				 errmsg("value too long for type character varying(%d)",
+						(int) (attribute->atttypmod - VARHDRSZ)),
+				 errhint("ALTER the type of column \"%s\" to text.", NameStr(attribute->attname))));
 	change->attnums[n] = cipher->companion;
 	change->values[n] = PointerGetDatum(companion);
 	change->nulls[n] = companion == NULL;
@@ -664,13 +665,13 @@ typedef struct JsonWork
 	ColumnCipher *cipher;
 	CellOperation operation;
 	ItemPointer tid;
-	bool		bad;
+	bool bad;
 
 	/* To look at the fields only: */
 	ValueVisitor visit;
-	void	   *visit_arg;
-	bool		open;
-	MemoryContext visit_context;	/* in which to call the visitor */
+	void *visit_arg;
+	bool open;
+	MemoryContext visit_context; /* in which to call the visitor */
 } JsonWork;
 
 /* Makes a field the cell of its own attribute, unless the column has another. */
@@ -689,10 +690,10 @@ static void examine_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, bool op
 static char *
 apply_to_field(void *arg, const char *name, const char *value)
 {
-	JsonWork   *work = arg;
+	JsonWork *work = arg;
 	dbcrypt_cell cell = {.value = (const uint8_t *) value, .value_size = strlen(value)};
-	NewCell		new_cell;
-	bool		changed;
+	NewCell new_cell;
+	bool changed;
 	dbcrypt_status status;
 
 	if (work->bad)
@@ -716,10 +717,10 @@ static ValueOutcome
 apply_to_json(ColumnCipher *cipher, CellOperation operation, TupleTableSlot *slot,
 			  const dbcrypt_cell *cell, ColumnChange *change)
 {
-	JsonWork	work = {.cipher = cipher, .operation = operation, .tid = &slot->tts_tid};
+	JsonWork work = {.cipher = cipher, .operation = operation, .tid = &slot->tts_tid};
 	MemoryContext caller = MemoryContextSwitchTo(cipher->econtext->ecxt_per_tuple_memory);
-	text	   *json = cstring_to_text_with_len((const char *) cell->value, (int) cell->value_size);
-	text	   *result = json_fields_replace(json, cipher->json, apply_to_field, &work);
+	text *json = cstring_to_text_with_len((const char *) cell->value, (int) cell->value_size);
+	text *result = json_fields_replace(json, cipher->json, apply_to_field, &work);
 
 	MemoryContextSwitchTo(caller);
 	if (work.bad)
@@ -733,8 +734,8 @@ static ValueOutcome
 apply(ColumnCipher *cipher, CellOperation operation, TupleTableSlot *slot, ColumnChange *change)
 {
 	dbcrypt_cell cell;
-	NewCell		new_cell;
-	bool		changed;
+	NewCell new_cell;
+	bool changed;
 	dbcrypt_status status;
 
 	if (!row_belongs(cipher, slot))
@@ -794,8 +795,7 @@ cipher_erase(ColumnCipher *cipher, TupleTableSlot *slot, ColumnChange *change)
 		return VALUE_CHANGED;
 	}
 	if (OidIsValid(cipher->domain))
-		domain_check((Datum) 0, true, cipher->domain, &cipher->domain_cache,
-					 cipher->query_context);
+		domain_check((Datum) 0, true, cipher->domain, &cipher->domain_cache, cipher->query_context);
 	change->count = 1;
 	change->attnums[0] = cipher->attnum;
 	change->values[0] = (Datum) 0;
@@ -826,7 +826,7 @@ state_of_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, bool open, char *k
 {
 	dbcrypt_status status = identify_cell(cipher, cell, key_id);
 	CipherState state;
-	size_t		key;
+	size_t key;
 
 	if (status == DBCRYPT_OK)
 	{
@@ -855,7 +855,7 @@ static void
 examine_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, bool open, ValueVisitor visit,
 			 void *arg)
 {
-	char		key_id[DBCRYPT_KEY_ID_LEN + 1];
+	char key_id[DBCRYPT_KEY_ID_LEN + 1];
 	CipherState state;
 
 	switch (dbcrypt_scheme_inspect(cipher->scheme, cell))
@@ -877,22 +877,22 @@ examine_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, bool open, ValueVis
 static void
 examine_row(ColumnCipher *cipher, TupleTableSlot *slot, bool open, ValueVisitor visit, void *arg)
 {
-	bool		named = dbcrypt_scheme_traits_of(cipher->scheme)->names_key && cipher->json == NULL;
+	bool named = dbcrypt_scheme_traits_of(cipher->scheme)->names_key && cipher->json == NULL;
 	dbcrypt_cell cell;
 
 	if (!row_belongs(cipher, slot) || !read_cell(cipher, slot, &cell))
 		return;
 	if (open || !named)
 	{
-		bool		soft_errors = cipher->soft_errors;
-		bool		readable;
+		bool soft_errors = cipher->soft_errors;
+		bool readable;
 
 		cipher->soft_errors = true;
 		readable = read_context(cipher, slot);
 		cipher->soft_errors = soft_errors;
 		if (!readable)
 		{
-			char		key_id[DBCRYPT_KEY_ID_LEN + 1] = "";
+			char key_id[DBCRYPT_KEY_ID_LEN + 1] = "";
 
 			if (named)
 				(void) identify_cell(cipher, &cell, key_id);
@@ -902,13 +902,16 @@ examine_row(ColumnCipher *cipher, TupleTableSlot *slot, bool open, ValueVisitor 
 	}
 	if (cipher->json)
 	{
-		JsonWork	work = {.cipher = cipher, .visit = visit, .visit_arg = arg, .open = open,
-			.visit_context = CurrentMemoryContext};
+		JsonWork work = {.cipher = cipher,
+						 .visit = visit,
+						 .visit_arg = arg,
+						 .open = open,
+						 .visit_context = CurrentMemoryContext};
 		MemoryContext caller = MemoryContextSwitchTo(cipher->econtext->ecxt_per_tuple_memory);
 
-		(void) json_fields_replace(cstring_to_text_with_len((const char *) cell.value,
-															(int) cell.value_size),
-								   cipher->json, apply_to_field, &work);
+		(void) json_fields_replace(
+			cstring_to_text_with_len((const char *) cell.value, (int) cell.value_size),
+			cipher->json, apply_to_field, &work);
 		MemoryContextSwitchTo(caller);
 	}
 	else
@@ -918,8 +921,8 @@ examine_row(ColumnCipher *cipher, TupleTableSlot *slot, bool open, ValueVisitor 
 CipherState
 cipher_identify_envelope(ColumnCipher *cipher, TupleTableSlot *slot, char *key_id)
 {
-	bool		isnull;
-	Datum		stored = slot_getattr(slot, cipher->attnum, &isnull);
+	bool isnull;
+	Datum stored = slot_getattr(slot, cipher->attnum, &isnull);
 	struct varlena *prefix;
 
 	key_id[0] = '\0';
@@ -932,8 +935,9 @@ cipher_identify_envelope(ColumnCipher *cipher, TupleTableSlot *slot, char *key_i
 		case DBCRYPT_NOT_AN_ENVELOPE:
 			prefix = PG_DETOAST_DATUM_SLICE(stored, 0, 16);
 			return begins_like_envelope(cipher->form, (uint8_t *) VARDATA(prefix),
-										VARSIZE(prefix) - VARHDRSZ) ? CIPHER_FAILED :
-				CIPHER_PLAINTEXT;
+										VARSIZE(prefix) - VARHDRSZ)
+					   ? CIPHER_FAILED
+					   : CIPHER_PLAINTEXT;
 		default:
 			return CIPHER_FAILED;
 	}
@@ -948,7 +952,7 @@ cipher_examine(ColumnCipher *cipher, TupleTableSlot *slot, ValueVisitor visit, v
 void
 cipher_identify(ColumnCipher *cipher, TupleTableSlot *slot, ValueVisitor visit, void *arg)
 {
-	char		key_id[DBCRYPT_KEY_ID_LEN + 1];
+	char key_id[DBCRYPT_KEY_ID_LEN + 1];
 	CipherState state;
 
 	if (cipher->scheme != scheme_native() || cipher->where || cipher->json)

@@ -26,20 +26,20 @@
 static Node *
 parse_single_expression(const char *source, const char *what)
 {
-	List	   *statements = raw_parser(source, RAW_PARSE_DEFAULT);
+	List *statements = raw_parser(source, RAW_PARSE_DEFAULT);
 	SelectStmt *select;
-	Node	   *node;
+	Node *node;
 
 	if (list_length(statements) == 1 && IsA(linitial_node(RawStmt, statements)->stmt, SelectStmt))
 	{
-		SelectStmt	bare = {.type = T_SelectStmt};
+		SelectStmt bare = {.type = T_SelectStmt};
 
 		select = (SelectStmt *) linitial_node(RawStmt, statements)->stmt;
 		bare.targetList = select->targetList;
 		bare.limitOption = select->limitOption;
 		if (list_length(select->targetList) == 1 && equal(select, &bare))
 		{
-			ResTarget  *target = linitial_node(ResTarget, select->targetList);
+			ResTarget *target = linitial_node(ResTarget, select->targetList);
 
 			node = target->val;
 			if (target->name == NULL &&
@@ -47,32 +47,33 @@ parse_single_expression(const char *source, const char *what)
 				return node;
 		}
 	}
-	ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR), errmsg("%s must be a single SQL expression", what),
-					strcmp(what, "AAD") == 0 ? errhint("For example aad => 'user_id::text'.") : 0));
+	ereport(ERROR,
+			(errcode(ERRCODE_SYNTAX_ERROR), errmsg("%s must be a single SQL expression", what),
+			 strcmp(what, "AAD") == 0 ? errhint("For example aad => 'user_id::text'.") : 0));
 }
 
 /* The columns of the row that an expression reads, inside subqueries too. */
 typedef struct InputWalk
 {
-	Index		depth;			/* of the subquery at hand */
-	Bitmapset  *inputs;			/* offset as in pull_varattnos */
+	Index depth;	   /* of the subquery at hand */
+	Bitmapset *inputs; /* offset as in pull_varattnos */
 } InputWalk;
 
 static bool
 collect_inputs(Node *node, void *context)
 {
-	InputWalk  *walk = context;
-	bool		stopped;
+	InputWalk *walk = context;
+	bool stopped;
 
 	if (node == NULL)
 		return false;
 	if (IsA(node, Var))
 	{
-		Var		   *var = (Var *) node;
+		Var *var = (Var *) node;
 
 		if (var->varlevelsup == walk->depth && var->varno == 1)
-			walk->inputs = bms_add_member(walk->inputs,
-										  var->varattno - FirstLowInvalidHeapAttributeNumber);
+			walk->inputs =
+				bms_add_member(walk->inputs, var->varattno - FirstLowInvalidHeapAttributeNumber);
 		return false;
 	}
 	if (!IsA(node, Query))
@@ -86,7 +87,7 @@ collect_inputs(Node *node, void *context)
 static Bitmapset *
 inputs_of(Node *expression)
 {
-	InputWalk	walk = {0};
+	InputWalk walk = {0};
 
 	(void) collect_inputs(expression, &walk);
 	return walk.inputs;
@@ -96,20 +97,20 @@ inputs_of(Node *expression)
 static void
 check_inputs(Relation rel, AttrNumber attnum, Node *expression, const char *what)
 {
-	TupleDesc	desc = RelationGetDescr(rel);
-	Bitmapset  *inputs = inputs_of(expression);
-	int			member = -1;
+	TupleDesc desc = RelationGetDescr(rel);
+	Bitmapset *inputs = inputs_of(expression);
+	int member = -1;
 
 	while ((member = bms_next_member(inputs, member)) >= 0)
 	{
-		AttrNumber	input = member + FirstLowInvalidHeapAttributeNumber;
+		AttrNumber input = member + FirstLowInvalidHeapAttributeNumber;
 		Form_pg_attribute attribute;
 
 		if (input <= 0)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
-							errmsg("%s expression cannot read a system column or the whole row",
-								   what),
-							errdetail("They change when the value is rotated.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+					 errmsg("%s expression cannot read a system column or the whole row", what),
+					 errdetail("They change when the value is rotated.")));
 		if (input == attnum)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
 							errmsg("%s expression cannot read the encrypted column itself", what)));
@@ -121,7 +122,7 @@ check_inputs(Relation rel, AttrNumber attnum, Node *expression, const char *what
 							errdetail("It changes when it is rotated.")));
 		if (attribute->attgenerated != '\0')
 		{
-			Bitmapset  *sources = NULL;
+			Bitmapset *sources = NULL;
 
 			pull_varattnos(build_column_default(rel, input), 1, &sources);
 			if (attribute->attgenerated != ATTRIBUTE_GENERATED_STORED ||
@@ -140,7 +141,7 @@ check_inputs(Relation rel, AttrNumber attnum, Node *expression, const char *what
 static void
 parse_error_context(void *source)
 {
-	int			position = geterrposition();
+	int position = geterrposition();
 
 	if (position > 0)
 	{
@@ -160,12 +161,12 @@ parse_expression(Relation rel, AttrNumber attnum, const char *expression, const 
 				 Oid type, bool *has_subquery)
 {
 	ErrorContextCallback error_context = {.callback = parse_error_context,
-		.previous = error_context_stack};
+										  .previous = error_context_stack};
 	ParseState *pstate;
 	ParseNamespaceItem *item;
-	char	   *source;
-	Node	   *node;
-	Node	   *cast;
+	char *source;
+	Node *node;
+	Node *cast;
 
 	source = psprintf("SELECT %s", expression);
 	error_context.arg = source;
@@ -225,8 +226,8 @@ bool
 aad_evaluate(ExprState *state, ExprContext *econtext, TupleTableSlot *slot, Bytes *aad)
 {
 	MemoryContext caller;
-	bool		isnull;
-	Datum		value;
+	bool isnull;
+	Datum value;
 
 	econtext->ecxt_scantuple = slot;
 	value = ExecEvalExprSwitchContext(state, econtext, &isnull);
@@ -252,10 +253,10 @@ static void
 plan_query(RowExpression *self, Relation rel, const char *expression)
 {
 	MemoryContextCallback *callback = palloc0(sizeof(MemoryContextCallback));
-	char	   *query = psprintf("SELECT (%s)::%s FROM (SELECT ($1).*) AS %s", expression,
-								 format_type_be_qualified(self->type),
-								 quote_identifier(RelationGetRelationName(rel)));
-	Oid			row_type = rel->rd_rel->reltype;
+	char *query = psprintf("SELECT (%s)::%s FROM (SELECT ($1).*) AS %s", expression,
+						   format_type_be_qualified(self->type),
+						   quote_identifier(RelationGetRelationName(rel)));
+	Oid row_type = rel->rd_rel->reltype;
 
 	SPI_connect();
 	self->plan = SPI_prepare(query, 1, &row_type);
@@ -271,10 +272,9 @@ Bitmapset *
 expression_inputs(Relation rel, AttrNumber attnum, const char *expression, const char *what,
 				  Oid type)
 {
-	bool		has_subquery;
+	bool has_subquery;
 
-	return inputs_of((Node *) parse_expression(rel, attnum, expression, what, type,
-											   &has_subquery));
+	return inputs_of((Node *) parse_expression(rel, attnum, expression, what, type, &has_subquery));
 }
 
 RowExpression *
@@ -283,8 +283,8 @@ expression_prepare(Relation rel, AttrNumber attnum, const char *expression, cons
 {
 	MemoryContext caller = MemoryContextSwitchTo(estate->es_query_cxt);
 	RowExpression *self = palloc0(sizeof(RowExpression));
-	bool		has_subquery;
-	Expr	   *parsed = parse_expression(rel, attnum, expression, what, type, &has_subquery);
+	bool has_subquery;
+	Expr *parsed = parse_expression(rel, attnum, expression, what, type, &has_subquery);
 
 	if (exprType((Node *) parsed) != type)
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -303,8 +303,8 @@ expression_prepare(Relation rel, AttrNumber attnum, const char *expression, cons
 static bool
 run_query(RowExpression *self, ExprContext *econtext, TupleTableSlot *slot, Datum *value)
 {
-	Datum		row;
-	bool		isnull = true;
+	Datum row;
+	bool isnull = true;
 	MemoryContext caller = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
 
 	row = ExecFetchSlotHeapTupleDatum(slot);
@@ -322,7 +322,7 @@ run_query(RowExpression *self, ExprContext *econtext, TupleTableSlot *slot, Datu
 bool
 expression_evaluate(RowExpression *self, ExprContext *econtext, TupleTableSlot *slot, Datum *value)
 {
-	bool		isnull;
+	bool isnull;
 
 	if (self->plan)
 		return run_query(self, econtext, slot, value);

@@ -13,17 +13,17 @@
 /* The values of one row, on their way to the caller's visitor. */
 typedef struct RowVisit
 {
-	Relation	rel;
+	Relation rel;
 	ItemPointer tid;
 	IdentifyVisitor visit;
-	void	   *arg;
-	bool		more;
+	void *arg;
+	bool more;
 } RowVisit;
 
 static void
 visit_value(void *arg, CipherState state, const char *key_id)
 {
-	RowVisit   *row = arg;
+	RowVisit *row = arg;
 
 	if (row->more)
 		row->more = row->visit(row->arg, row->rel, state, key_id, row->tid);
@@ -33,10 +33,10 @@ void
 identify_values(Relation rel, const TargetColumn *target, IdentifyVisitor visit, void *arg)
 {
 	TargetColumn bare = *target;
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	RowUpdater	updater;
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	RowUpdater updater;
 	TableScanDesc scan;
-	RowVisit	row = {.rel = rel, .tid = &updater.tid, .visit = visit, .arg = arg, .more = true};
+	RowVisit row = {.rel = rel, .tid = &updater.tid, .visit = visit, .arg = arg, .more = true};
 
 	/* An envelope names its key: no AAD expression, working or not, is needed. */
 	if (bare.scheme == NULL || bare.scheme == scheme_native())

@@ -17,11 +17,11 @@ typedef struct FieldWalk
 {
 	JsonLexContext *lex;
 	const char *pattern;
-	StringInfoData path;		/* of the field at hand: $.a.b */
+	StringInfoData path; /* of the field at hand: $.a.b */
 	JsonFieldReplace replace;
-	void	   *arg;
-	StringInfo	output;
-	const char *copied;			/* up to here the input is in output */
+	void *arg;
+	StringInfo output;
+	const char *copied; /* up to here the input is in output */
 } FieldWalk;
 
 /* A path ($.a.b) names fields exactly; anything else is an ILIKE pattern for names. */
@@ -38,8 +38,8 @@ field_matches(FieldWalk *walk, const char *name)
 static COMPAT_JSON_RESULT
 field_start(void *state, char *name, bool isnull)
 {
-	FieldWalk  *walk = state;
-	char	   *value;
+	FieldWalk *walk = state;
+	char *value;
 
 	appendStringInfo(&walk->path, ".%s", name);
 	if (walk->lex->token_type == JSON_TOKEN_STRING && field_matches(walk, name))
@@ -59,7 +59,7 @@ field_start(void *state, char *name, bool isnull)
 static COMPAT_JSON_RESULT
 field_end(void *state, char *name, bool isnull)
 {
-	FieldWalk  *walk = state;
+	FieldWalk *walk = state;
 
 	walk->path.len -= (int) strlen(name) + 1;
 	walk->path.data[walk->path.len] = '\0';
@@ -70,12 +70,11 @@ text *
 json_fields_replace(text *json, const char *pattern, JsonFieldReplace replace, void *arg)
 {
 	StringInfoData output;
-	FieldWalk	walk = {.pattern = pattern, .replace = replace, .arg = arg, .output = &output};
-	JsonSemAction actions = {.semstate = &walk,
-		.object_field_start = field_start,
-		.object_field_end = field_end};
-	char	   *start = VARDATA_ANY(json);
-	int			size = VARSIZE_ANY_EXHDR(json);
+	FieldWalk walk = {.pattern = pattern, .replace = replace, .arg = arg, .output = &output};
+	JsonSemAction actions = {
+		.semstate = &walk, .object_field_start = field_start, .object_field_end = field_end};
+	char *start = VARDATA_ANY(json);
+	int size = VARSIZE_ANY_EXHDR(json);
 
 	initStringInfo(&output);
 	initStringInfo(&walk.path);

@@ -16,7 +16,7 @@
 static const struct
 {
 	const char *name;
-	size_t		offset;
+	size_t offset;
 } members[] = {
 	{"attribute", offsetof(ColumnOptions, attribute)},
 	{"attribute_expression", offsetof(ColumnOptions, attribute_expression)},
@@ -54,8 +54,7 @@ scheme_named(const char *name)
 	for (size_t i = 0; dbcrypt_scheme_at(i); i++)
 		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "",
 						 dbcrypt_scheme_traits_of(dbcrypt_scheme_at(i))->name);
-	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("unknown scheme \"%s\"", name),
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown scheme \"%s\"", name),
 					errhint("Schemes are: %s.", names.data)));
 }
 
@@ -63,7 +62,7 @@ char *
 options_attribute(const char *name)
 {
 	static const char suffix[] = "_ciphertext";
-	size_t		size = strlen(name);
+	size_t size = strlen(name);
 
 	if (size >= sizeof(suffix) - 1 && strcmp(name + size - (sizeof(suffix) - 1), suffix) == 0)
 		return pstrdup(name);
@@ -76,7 +75,7 @@ options_read(Jsonb *stored, ColumnOptions *options)
 	memset(options, 0, sizeof(*options));
 	for (size_t i = 0; i < lengthof(members); i++)
 	{
-		JsonbValue	found;
+		JsonbValue found;
 
 		if (getKeyJsonValueFromContainer(&stored->root, members[i].name,
 										 (int) strlen(members[i].name), &found) &&

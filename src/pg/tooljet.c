@@ -22,7 +22,7 @@ static const struct
 	const char *column;
 	const char *hkdf_table;
 	const char *attribute;
-	const char *attribute_expression;	/* %s: the schema */
+	const char *attribute_expression; /* %s: the schema */
 	const char *json;
 	const char *where;
 } places[] = {
@@ -53,8 +53,8 @@ Datum
 dbcrypt_adopt_tooljet(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	char	   *schema = NameStr(*PG_GETARG_NAME(0));
-	Oid			namespace = get_namespace_oid(schema, false);
+	char *schema = NameStr(*PG_GETARG_NAME(0));
+	Oid namespace = get_namespace_oid(schema, false);
 
 	PreventCommandDuringRecovery("dbcrypt_adopt_tooljet()");
 	PreventCommandIfReadOnly("dbcrypt_adopt_tooljet()");
@@ -62,11 +62,12 @@ dbcrypt_adopt_tooljet(PG_FUNCTION_ARGS)
 	for (size_t i = 0; i < lengthof(places); i++)
 	{
 		TargetColumn target = {.relid = get_relname_relid(places[i].table, namespace),
-			.name = pstrdup(places[i].column), .scheme = scheme_named("tooljet")};
+							   .name = pstrdup(places[i].column),
+							   .scheme = scheme_named("tooljet")};
 		ColumnOptions *options = &target.options;
-		AttrNumber	attnum = InvalidAttrNumber;
-		Datum		values[2];
-		bool		nulls[2] = {false};
+		AttrNumber attnum = InvalidAttrNumber;
+		Datum values[2];
+		bool nulls[2] = {false};
 
 		if (OidIsValid(target.relid))
 			attnum = get_attnum(target.relid, target.name);
@@ -76,8 +77,8 @@ dbcrypt_adopt_tooljet(PG_FUNCTION_ARGS)
 		if (places[i].attribute)
 			options->attribute = options_attribute(places[i].attribute);
 		if (places[i].attribute_expression)
-			options->attribute_expression = psprintf(places[i].attribute_expression,
-													 quote_identifier(schema));
+			options->attribute_expression =
+				psprintf(places[i].attribute_expression, quote_identifier(schema));
 		options->json = copy_or_null(places[i].json);
 		options->where = copy_or_null(places[i].where);
 		adopt_column(&target);
