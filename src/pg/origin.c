@@ -12,9 +12,23 @@
 #include "catalog/pg_replication_origin.h"
 #include "dbcrypt.h"
 #include "replication/origin.h"
+#include "storage/ipc.h"
 #include "storage/lmgr.h"
 
 #define ORIGIN_NAME "dbcrypt"
+
+static bool entered = false;
+
+/*
+ * For a process that is terminated in between: it passes no PG_FINALLY, and its
+ * abort would look for the progress of an origin that no session has set up.
+ */
+static void
+leave_at_exit(int code, Datum arg)
+{
+	if (entered)
+		replorigin_session_origin = InvalidRepOriginId;
+}
 
 RepOriginId
 origin_lookup(void)
@@ -37,13 +51,22 @@ origin_lookup(void)
 void
 origin_enter(RepOriginId origin)
 {
-	if (origin != InvalidRepOriginId)
-		replorigin_session_origin = origin;
+	static bool registered = false;
+
+	if (origin == InvalidRepOriginId)
+		return;
+	if (!registered)
+		before_shmem_exit(leave_at_exit, (Datum) 0);
+	registered = true;
+	entered = true;
+	replorigin_session_origin = origin;
 }
 
 void
 origin_leave(RepOriginId origin)
 {
-	if (origin != InvalidRepOriginId)
-		replorigin_session_origin = InvalidRepOriginId;
+	if (origin == InvalidRepOriginId)
+		return;
+	replorigin_session_origin = InvalidRepOriginId;
+	entered = false;
 }

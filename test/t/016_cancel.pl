@@ -7,7 +7,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my ($k1, $k2) = map { key_hex($_) } 1 .. 2;
-my $node = new_node('cancel', keys => [$k2]);
+# Changes are marked with an origin where they are decoded.
+my $node = new_node('cancel', keys => [$k2], allows_streaming => 'logical');
 
 # AAD that waits for an advisory lock at the last row: a place to stop at.
 $node->safe_psql('postgres', q{
