@@ -78,6 +78,11 @@ INSERT INTO hooks VALUES (1, repeat('x', 50), NULL, 'raw', NULL), (2, '', NULL, 
 SELECT * FROM dbcrypt_encrypt_column('hooks', 'encrypted_url');
 SELECT * FROM dbcrypt_encrypt_column('hooks', 'encrypted_raw');
 SELECT id, regexp_replace(encrypted_url, '[A-Za-z0-9+/]', 'x', 'g') AS url, regexp_replace(encrypted_url_iv, '[A-Za-z0-9+/]{16}', 'x') AS iv, length(encrypted_raw) AS raw, length(encrypted_raw_iv) AS raw_iv FROM hooks ORDER BY id;
+-- A value with an iv is encrypted, even if not by a way that is known (CBC): it stays.
+BEGIN;
+INSERT INTO hooks (id, encrypted_url, encrypted_url_iv) VALUES (5, E'c29tZSBDQkMgY2lwaGVydGV4dA==\n', E'AAECAwQFBgcICQoLDA0ODw==\n');
+SELECT * FROM dbcrypt_encrypt_column('hooks', 'encrypted_url');
+ROLLBACK;
 CREATE TABLE before AS SELECT * FROM hooks;
 SET dbcrypt.keys = :'key3';
 SELECT state FROM dbcrypt_register_keys();

@@ -50,7 +50,6 @@ prepare_expressions(ColumnCipher *cipher, const TargetColumn *target, EState *es
 	const ColumnOptions *options = &target->options;
 	Oid userid;
 	int security;
-	HeapTuple tuple;
 
 	if (target->aad == NULL && options->attribute_expression == NULL && options->where == NULL)
 		return;
@@ -82,7 +81,7 @@ prepare_expressions(ColumnCipher *cipher, const TargetColumn *target, EState *es
 	SetUserIdAndSecContext(userid, security);
 }
 
-/* expression_evaluate, as the expressions' owner. */
+/* expression_evaluate, as whom the expressions run. */
 static bool
 evaluate(ColumnCipher *cipher, RowExpression *expression, TupleTableSlot *slot, Datum *value)
 {
@@ -344,7 +343,8 @@ is_damaged(ColumnCipher *cipher, const dbcrypt_cell *cell)
 
 /*
  * Encrypts what is not encrypted, or too short to be; what is must open, and
- * stays.
+ * stays. A companion says that a value is encrypted, however badly: a new one
+ * would destroy it.
  */
 static dbcrypt_status
 encrypt_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, NewCell *new_cell, bool *changed)
@@ -359,7 +359,7 @@ encrypt_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, NewCell *new_cell, 
 	{
 		dbcrypt_status status = prove_cell(cipher, cell, &key);
 
-		if (status != DBCRYPT_NOT_AN_ENVELOPE ||
+		if (status != DBCRYPT_NOT_AN_ENVELOPE || cell->companion_size > 0 ||
 			begins_like_envelope(cipher->form, cell->value, cell->value_size))
 			return status;
 	}
@@ -924,6 +924,7 @@ cipher_identify_envelope(ColumnCipher *cipher, TupleTableSlot *slot, char *key_i
 	bool isnull;
 	Datum stored = slot_getattr(slot, cipher->attnum, &isnull);
 	struct varlena *prefix;
+	bool damaged;
 
 	key_id[0] = '\0';
 	if (isnull)
@@ -934,10 +935,10 @@ cipher_identify_envelope(ColumnCipher *cipher, TupleTableSlot *slot, char *key_i
 			return key_state(key_id);
 		case DBCRYPT_NOT_AN_ENVELOPE:
 			prefix = PG_DETOAST_DATUM_SLICE(stored, 0, 16);
-			return begins_like_envelope(cipher->form, (uint8_t *) VARDATA(prefix),
-										VARSIZE(prefix) - VARHDRSZ)
-					   ? CIPHER_FAILED
-					   : CIPHER_PLAINTEXT;
+			damaged = begins_like_envelope(cipher->form, (uint8_t *) VARDATA(prefix),
+										   VARSIZE(prefix) - VARHDRSZ);
+			pfree(prefix);
+			return damaged ? CIPHER_FAILED : CIPHER_PLAINTEXT;
 		default:
 			return CIPHER_FAILED;
 	}
