@@ -90,6 +90,19 @@ ALTER TABLE bound RENAME id TO number;
 SELECT * FROM dbcrypt_check();
 DROP TABLE bound;
 
+-- An expression that makes the session read its keys again.
+CREATE TABLE adopted (s text);
+CREATE FUNCTION sets() RETURNS boolean LANGUAGE sql STABLE SET dbcrypt.key_file = '' AS 'SELECT true';
+SELECT dbcrypt_adopt('adopted', 's', 'lockbox', '{"where": "public.sets()"}');
+INSERT INTO adopted VALUES ('damaged');
+CREATE TABLE old (s text);
+SELECT dbcrypt_register_column('old', 's');
+SET dbcrypt.keys = :'keys21';
+INSERT INTO old VALUES (dbcrypt_encrypt('x'));
+SET dbcrypt.keys = :'keys12';
+SELECT subject, finding FROM dbcrypt_check() WHERE subject IN ('column public.adopted.s', 'column public.old.s');
+DROP TABLE adopted, old;
+
 -- It reads only, and needs no privilege on the tables.
 CREATE ROLE dbcrypt_doctor_role;
 SET ROLE dbcrypt_doctor_role;

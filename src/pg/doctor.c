@@ -63,7 +63,7 @@ typedef struct SeenColumn
 /* What one run knows. */
 typedef struct Doctor
 {
-	dbcrypt_ring *ring; /* NULL when its sources cannot be read */
+	bool has_ring;		/* false when its sources cannot be read */
 	List *registered;	/* of TargetColumn */
 	List *known;		/* key ids in dbcrypt_keys */
 	List *revoked;		/* those that are revoked */
@@ -179,16 +179,24 @@ error_line(const ErrorData *error)
 static void
 load_ring(void *argument)
 {
-	*(dbcrypt_ring **) argument = session_ring();
+	(void) session_ring();
+}
+
+/* The session's ring, or NULL. To be asked for anew after owners' expressions ran. */
+static dbcrypt_ring *
+ring_of(const Doctor *doctor)
+{
+	return doctor->has_ring ? session_ring_if_loaded() : NULL;
 }
 
 /* Reads the ring and dbcrypt_keys. */
 static void
 read_keys(Doctor *doctor)
 {
-	ErrorData *error = attempt(load_ring, &doctor->ring);
+	ErrorData *error = attempt(load_ring, NULL);
 	uint64 count;
 
+	doctor->has_ring = error == NULL;
 	if (error)
 		add_finding(doctor, SEVERITY_ERROR, pstrdup("key ring"), error_line(error),
 					error->hint ? error->hint
@@ -213,7 +221,7 @@ read_keys(Doctor *doctor)
 static void
 check_keys(Doctor *doctor)
 {
-	dbcrypt_ring *ring = doctor->ring;
+	dbcrypt_ring *ring = ring_of(doctor);
 
 	if (ring == NULL)
 		return;
@@ -257,12 +265,14 @@ check_keys(Doctor *doctor)
 static CipherState
 key_state(const Doctor *doctor, const char *key_id)
 {
+	dbcrypt_ring *ring = ring_of(doctor);
+
 	if (holds(doctor->revoked, key_id))
 		return CIPHER_REVOKED;
-	if (doctor->ring == NULL)
+	if (ring == NULL)
 		return CIPHER_PRIMARY; /* unknown, and reported already */
-	for (size_t i = 0; i < dbcrypt_ring_count(doctor->ring); i++)
-		if (strcmp(dbcrypt_ring_key_id(doctor->ring, i), key_id) == 0)
+	for (size_t i = 0; i < dbcrypt_ring_count(ring); i++)
+		if (strcmp(dbcrypt_ring_key_id(ring, i), key_id) == 0)
 			return i == 0 ? CIPHER_PRIMARY : CIPHER_OLD;
 	return CIPHER_NOT_LOADED;
 }
