@@ -107,7 +107,7 @@ SELECT secret LIKE 'dbc1%!' AS broken FROM account WHERE id = 16;
 DROP TRIGGER z_last ON account;
 DELETE FROM account WHERE id = 16;
 
--- A writer needs no more than its table; the AAD runs as the table's owner.
+-- A writer needs no more than its table; the AAD that the owner registered runs as the owner.
 CREATE ROLE regress_dbcrypt_owner;
 CREATE ROLE regress_dbcrypt_writer;
 CREATE TABLE owned (id int, who text, secret bytea);
@@ -115,7 +115,8 @@ CREATE FUNCTION as_whom(text) RETURNS text LANGUAGE sql STABLE AS $$SELECT curre
 ALTER FUNCTION as_whom OWNER TO regress_dbcrypt_owner;
 REVOKE EXECUTE ON FUNCTION as_whom FROM PUBLIC;
 ALTER TABLE owned OWNER TO regress_dbcrypt_owner;
-GRANT INSERT, UPDATE, SELECT ON owned TO regress_dbcrypt_writer;
+GRANT INSERT, UPDATE, SELECT, TRIGGER ON owned TO regress_dbcrypt_writer;
+SELECT dbcrypt_register_column('owned', 'secret', 'public.as_whom(who)');
 SET ROLE regress_dbcrypt_owner;
 CREATE TRIGGER encrypt BEFORE INSERT OR UPDATE ON owned
     FOR EACH ROW EXECUTE FUNCTION dbcrypt_encrypt_trigger('secret', 'public.as_whom(who)');
@@ -131,6 +132,20 @@ SELECT dbcrypt_encrypt('no');
 SELECT current_user, current_setting('search_path');
 RESET ROLE;
 SELECT convert_from(dbcrypt_decrypt(secret, 'regress_dbcrypt_ownerpg_catalog, pg_tempme'), 'UTF8') FROM owned;
+-- Whoever has no more than the right to make triggers does not become the owner by one.
+CREATE FUNCTION as_me(text) RETURNS text LANGUAGE sql STABLE AS $$SELECT current_user || current_setting('search_path') || $1$$;
+SET ROLE regress_dbcrypt_owner;
+DROP TRIGGER encrypt ON owned;
+RESET ROLE;
+GRANT EXECUTE ON FUNCTION dbcrypt_encrypt_trigger() TO regress_dbcrypt_writer;
+SET ROLE regress_dbcrypt_writer;
+CREATE TRIGGER encrypt BEFORE INSERT OR UPDATE ON owned
+    FOR EACH ROW EXECUTE FUNCTION dbcrypt_encrypt_trigger('secret', 'public.as_me(who)');
+INSERT INTO owned VALUES (2, 'me', 'secret');
+SELECT current_user, current_setting('search_path');
+RESET ROLE;
+SELECT convert_from(dbcrypt_decrypt(secret, 'regress_dbcrypt_writerpg_catalog, pg_tempme'), 'UTF8') FROM owned WHERE id = 2;
+REVOKE ALL ON FUNCTION dbcrypt_encrypt_trigger FROM regress_dbcrypt_writer;
 
 -- Partitions, attached ones and moves between them; generated columns.
 CREATE TABLE part (id int, region text, secret text, length int GENERATED ALWAYS AS (length(secret)) STORED,
@@ -207,7 +222,7 @@ RESET ROLE;
 RESET dbcrypt.keys;
 SET client_min_messages = warning;
 DROP TABLE account, owned, part, wrong, long CASCADE;
-DROP FUNCTION attempt, change, as_whom, open_if_allowed;
+DROP FUNCTION attempt, change, as_whom, as_me, open_if_allowed;
 REVOKE ALL ON FUNCTION dbcrypt_encrypt_trigger FROM regress_dbcrypt_owner;
 REVOKE ALL ON FUNCTION dbcrypt_decrypt(text, text) FROM regress_dbcrypt_support;
 DROP ROLE regress_dbcrypt_owner, regress_dbcrypt_writer, regress_dbcrypt_support;

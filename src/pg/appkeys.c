@@ -153,14 +153,10 @@ execute(Oid catalog, const char *statement, const char *first, const char *secon
 											 get_rel_name(catalog));
 	Oid types[] = {TEXTOID, TEXTOID};
 	Datum values[2];
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(catalog));
 	OwnerContext saved;
 	int result;
 
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for relation %u", catalog);
-	owner_enter(((Form_pg_class) GETSTRUCT(tuple))->relowner, &saved);
-	ReleaseSysCache(tuple);
+	owner_enter(owner_of(catalog), &saved);
 	values[0] = CStringGetTextDatum(first);
 	values[1] = second ? CStringGetTextDatum(second) : (Datum) 0;
 	result = SPI_execute_with_args(psprintf(statement, table), second ? 2 : 1, types, values, NULL,

@@ -142,17 +142,11 @@ catalog_execute(const char *query, int nargs, Oid *types, Datum *values, const c
 {
 	Oid			relid = catalog_relation("dbcrypt_keys");
 	OwnerContext saved;
-	Relation	rel;
-	Oid			owner;
 	int			result;
 
 	if (!OidIsValid(relid))
 		(void) catalog_relation_name("dbcrypt_keys");
-	rel = table_open(relid, AccessShareLock);
-	owner = rel->rd_rel->relowner;
-	table_close(rel, AccessShareLock);
-
-	owner_enter(owner, &saved);
+	owner_enter(owner_of(relid), &saved);
 	result = SPI_execute_with_args(query, nargs, types, values, nulls, false, 0);
 	if (result != expected)
 		elog(ERROR, "query on dbcrypt's tables failed: %s", SPI_result_code_string(result));

@@ -6,7 +6,6 @@
 
 #include "access/detoast.h"
 #include "access/htup_details.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "dbcrypt.h"
 #include "mb/pg_wchar.h"
@@ -41,8 +40,8 @@ domain_not_null(Oid type)
 }
 
 /*
- * Parses the target's expressions. They belong to the owner of the table they
- * were given for: a child's owner may be another, who must not run them.
+ * Parses the target's expressions, which belong to the owner of the table they
+ * were given for, or to target->runs_as: a child's owner must not run them.
  */
 static void
 prepare_expressions(ColumnCipher *cipher, const TargetColumn *target, EState *estate)
@@ -53,14 +52,10 @@ prepare_expressions(ColumnCipher *cipher, const TargetColumn *target, EState *es
 
 	if (target->aad == NULL && options->attribute_expression == NULL && options->where == NULL)
 		return;
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(target->relid));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for relation %u", target->relid);
-	cipher->aad_owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
+	cipher->runs_as = OidIsValid(target->runs_as) ? target->runs_as : owner_of(target->relid);
 
 	GetUserIdAndSecContext(&userid, &security);
-	SetUserIdAndSecContext(cipher->aad_owner, security);
+	SetUserIdAndSecContext(cipher->runs_as, security);
 	if (target->aad)
 	{
 		Node *aad = (Node *) aad_parse(cipher->rel, cipher->attnum, target->aad);
@@ -90,7 +85,7 @@ evaluate(ColumnCipher *cipher, RowExpression *expression, TupleTableSlot *slot, 
 	bool found;
 
 	GetUserIdAndSecContext(&userid, &security);
-	SetUserIdAndSecContext(cipher->aad_owner, security);
+	SetUserIdAndSecContext(cipher->runs_as, security);
 	found = expression_evaluate(expression, cipher->econtext, slot, value);
 	SetUserIdAndSecContext(userid, security);
 	return found;
@@ -561,7 +556,7 @@ read_context(ColumnCipher *cipher, TupleTableSlot *slot)
 		int security;
 
 		GetUserIdAndSecContext(&userid, &security);
-		SetUserIdAndSecContext(cipher->aad_owner, security);
+		SetUserIdAndSecContext(cipher->runs_as, security);
 		found = aad_evaluate(cipher->aad, cipher->econtext, slot, &bytes);
 		SetUserIdAndSecContext(userid, security);
 	}

@@ -255,7 +255,7 @@ check_partition_key(Relation rel, const char *column)
 							   RelationGetRelationName(rel))));
 }
 
-/* The columns that an expression of a registered column reads, as its owner sees it. */
+/* The columns that an expression of a registered column reads, as its owner sees them. */
 static Bitmapset *
 inputs_of_column(Relation rel, AttrNumber attnum, const TargetColumn *target)
 {
@@ -263,7 +263,7 @@ inputs_of_column(Relation rel, AttrNumber attnum, const TargetColumn *target)
 	Bitmapset  *inputs = NULL;
 	OwnerContext saved;
 
-	owner_enter(rel->rd_rel->relowner, &saved);
+	owner_enter(owner_of(target->relid), &saved);
 	if (target->aad)
 		inputs = expression_inputs(rel, attnum, target->aad, "AAD", TEXTOID);
 	if (options->attribute_expression)
@@ -456,7 +456,7 @@ read_registry(void)
 	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		TargetColumn *target = palloc(sizeof(TargetColumn));
+		TargetColumn *target = palloc0(sizeof(TargetColumn));
 
 		(void) read_row(tuple, RelationGetDescr(rel), target);
 		targets = lappend(targets, target);

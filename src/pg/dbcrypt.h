@@ -145,6 +145,9 @@ typedef struct OwnerContext
 	int			nestlevel;
 } OwnerContext;
 
+/* The role that owns a relation; throws if it is gone. */
+extern Oid	owner_of(Oid relid);
+
 /* From here code runs as the relation's owner, restricted, with a fixed search_path. */
 extern void owner_enter(Oid owner, OwnerContext *saved);
 extern void owner_leave(const OwnerContext *saved);
@@ -219,6 +222,7 @@ typedef struct TargetColumn
 	char	   *name;			/* the column's current name */
 	char	   *registered_name;	/* the name that dbcrypt_columns holds */
 	char	   *aad;			/* expression, or NULL */
+	Oid			runs_as;		/* who evaluates expressions; InvalidOid: the table's owner */
 	const dbcrypt_scheme *scheme;	/* NULL for native */
 	ColumnOptions options;
 } TargetColumn;
@@ -316,7 +320,7 @@ typedef struct ColumnCipher
 	bool		not_null;		/* the column or its domain */
 	int			max_characters; /* of varchar(n), or -1 */
 	ExprState  *aad;			/* NULL for none */
-	Oid			aad_owner;		/* whose all expressions are: the owner of the target's table */
+	Oid			runs_as;		/* who evaluates all expressions */
 	RowExpression *attribute;	/* NULL for none, and so below */
 	RowExpression *where;
 	const char *json;			/* which fields are values; each has its name as attribute … */

@@ -15,6 +15,7 @@
 #include "commands/trigger.h"
 #include "dbcrypt.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "utils/builtins.h"
@@ -32,7 +33,7 @@ typedef struct EncryptTrigger
 	Oid relid;
 	EState *estate;
 	ColumnCipher cipher;
-	bool as_owner; /* its AAD depends on who evaluates it */
+	bool switches_user; /* its AAD depends on who evaluates it */
 	TupleTableSlot *old_row;
 	TupleTableSlot *new_row;
 } EncryptTrigger;
@@ -174,6 +175,10 @@ prepare(TriggerData *data)
 							   RelationGetRelationName(rel), format_type_be(type)),
 						errhint("A trigger encrypts columns of type text, varchar or bytea.")));
 	registered = column_registered(target.relid, get_attnum(target.relid, target.name));
+	/* Whoever may make a trigger is not therefore the owner: only the owner registers. */
+	if (target.aad &&
+		(registered == NULL || registered->aad == NULL || strcmp(registered->aad, target.aad) != 0))
+		target.runs_as = GetUserId();
 	if (registered && !column_is_native(registered))
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("column \"%s\" of table \"%s\" is adopted with scheme %s", target.name,
@@ -196,7 +201,7 @@ prepare(TriggerData *data)
 
 		check_generated(rel, aad);
 		/* Becoming the owner costs more than encrypting a short value. */
-		self->as_owner = contain_mutable_functions(aad) || calls_user_function(aad, NULL);
+		self->switches_user = contain_mutable_functions(aad) || calls_user_function(aad, NULL);
 	}
 	/* A slot would pin the relation's own descriptor, and nobody drops these. */
 	desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
@@ -307,7 +312,8 @@ trigger_error_context(void *arg)
  * dbcrypt_encrypt_trigger('column' [, 'AAD expression']), BEFORE INSERT OR UPDATE
  * FOR EACH ROW: plaintext becomes an envelope under the primary key. An envelope
  * stays, if its key is registered and not revoked and if, where the key is
- * loaded, it opens.
+ * loaded, it opens. The AAD runs as the table's owner if the column is registered
+ * with it, else as whoever writes.
  */
 Datum
 dbcrypt_encrypt_trigger(PG_FUNCTION_ARGS)
@@ -350,8 +356,8 @@ dbcrypt_encrypt_trigger(PG_FUNCTION_ARGS)
 		ExecStoreHeapTuple(data->tg_trigtuple, self->old_row, false);
 		self->new_row->tts_tid = data->tg_trigtuple->t_self;
 	}
-	if (self->as_owner)
-		owner_enter(self->cipher.aad_owner, &saved);
+	if (self->switches_user)
+		owner_enter(self->cipher.runs_as, &saved);
 	if (encrypt_row(&self->cipher, update ? self->old_row : NULL, self->new_row, &change) ==
 		VALUE_CHANGED)
 	{
@@ -359,7 +365,7 @@ dbcrypt_encrypt_trigger(PG_FUNCTION_ARGS)
 		tuple = heap_modify_tuple_by_cols(tuple, RelationGetDescr(data->tg_relation), 1, &attnum,
 										  change.values, change.nulls);
 	}
-	if (self->as_owner)
+	if (self->switches_user)
 		owner_leave(&saved);
 	ExecClearTuple(self->old_row);
 	ExecClearTuple(self->new_row);
