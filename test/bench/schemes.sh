@@ -47,7 +47,8 @@ scheme_options() # scheme
 schemes_round()
 {
 	local scheme
-	for scheme in native $scheme_names; do
+	# Native in the middle: who comes first pays for what went before.
+	for scheme in ${scheme_names/attr/native attr}; do
 		sql "CREATE TABLE fresh (LIKE ${scheme}_values);
 			INSERT INTO fresh SELECT * FROM ${scheme}_values ORDER BY id;
 			ALTER TABLE fresh ADD PRIMARY KEY (id)"
