@@ -65,7 +65,7 @@ $rotator->quit;
 
 # An error leaves no origin behind in the session.
 $rotator = new_session($node);
-$node->safe_psql('postgres', q{ALTER TABLE tokens ADD CHECK (v NOT LIKE 'dbc1AXWH%' OR id < 100) NOT VALID});
+$node->safe_psql('postgres', q{ALTER TABLE tokens ADD CHECK (v NOT LIKE 'dbc1AXLN%' OR id < 100) NOT VALID});
 write_key_file(key_file($node), $k1, $k2);
 like((run_sql($rotator, q{CALL dbcrypt_rotate_online('tokens', 'v')}))[1], qr/violates check constraint/, 'a rotation fails');
 run_sql($rotator, q{UPDATE tokens SET large = NULL WHERE id = 4});
