@@ -33,10 +33,14 @@ leave_at_exit(int code, Datum arg)
 RepOriginId
 origin_lookup(void)
 {
+	static bool registered = false;
 	RepOriginId origin;
 
 	if (!XLogLogicalInfoActive() || replorigin_session_origin != InvalidRepOriginId)
 		return InvalidRepOriginId;
+	if (!registered)			/* here, before callers add callbacks that they remove */
+		before_shmem_exit(leave_at_exit, (Datum) 0);
+	registered = true;
 	origin = replorigin_by_name(ORIGIN_NAME, true);
 	if (origin == InvalidRepOriginId)
 	{
@@ -51,13 +55,8 @@ origin_lookup(void)
 void
 origin_enter(RepOriginId origin)
 {
-	static bool registered = false;
-
 	if (origin == InvalidRepOriginId)
 		return;
-	if (!registered)
-		before_shmem_exit(leave_at_exit, (Datum) 0);
-	registered = true;
 	entered = true;
 	replorigin_session_origin = origin;
 }
