@@ -20,11 +20,11 @@ PG_FUNCTION_INFO_V1(dbcrypt_rotate_online);
 static void
 online_batch(WalkBatch *batch)
 {
-	RowUpdater	updater;
+	RowUpdater updater;
 	TableScanDesc scan;
 	ItemPointerData first;
 	ItemPointerData last;
-	int64		updated = 0;
+	int64 updated = 0;
 
 	ItemPointerSet(&first, batch->first, FirstOffsetNumber);
 	ItemPointerSet(&last, batch->first + batch->count - 1, MaxOffsetNumber);
@@ -63,10 +63,11 @@ static void
 online_check(Relation rel, const TargetColumn *target)
 {
 	if (rel->rd_tableam->scan_set_tidrange == NULL)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("access method of table \"%s\" does not support scans of block ranges",
-							   RelationGetRelationName(rel)),
-						errhint("Use dbcrypt_rotate().")));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("access method of table \"%s\" does not support scans of block ranges",
+						RelationGetRelationName(rel)),
+				 errhint("Use dbcrypt_rotate().")));
 }
 
 const WalkMethod walk_online = {
@@ -85,10 +86,10 @@ dbcrypt_rotate_online(PG_FUNCTION_ARGS)
 {
 	TargetColumn target = {0};
 	WalkOptions options;
-	WalkResult	result = {0};
-	TupleDesc	desc;
-	Datum		values[5];
-	bool		nulls[5] = {false};
+	WalkResult result = {0};
+	TupleDesc desc;
+	Datum values[5];
+	bool nulls[5] = {false};
 
 	walk_check_call(fcinfo, walk_online.name);
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
@@ -107,8 +108,8 @@ dbcrypt_rotate_online(PG_FUNCTION_ARGS)
 		elog(ERROR, "return type must be a row type");
 	values[0] = Int64GetDatum(result.scanned);
 	values[1] = Int64GetDatum(result.rotated);
-	values[2] = Int64GetDatum(
-		Max(result.scanned - result.nulls - result.skipped - result.rotated, 0));
+	values[2] =
+		Int64GetDatum(Max(result.scanned - result.nulls - result.skipped - result.rotated, 0));
 	values[3] = Int64GetDatum(result.nulls);
 	values[4] = Int64GetDatum(result.skipped);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));

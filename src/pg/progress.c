@@ -31,20 +31,20 @@ enum
 	PARAM_BLOCKS_DONE,
 	PARAM_ROTATED,
 	PARAM_STARTED,
-	PARAM_COUNTED_SINCE,		/* when blocks were last counted from 0 */
+	PARAM_COUNTED_SINCE, /* when blocks were last counted from 0 */
 	PARAMS
 };
 
 /* The relation of this backend's row, InvalidOid for none. */
-static Oid	shown = InvalidOid;
+static Oid shown = InvalidOid;
 
 static const char *const phase_names[] = {"rotating", "waiting", "vacuuming", "checking"};
 
 void
 progress_start(Oid relid, AttrNumber attnum, uint64 blocks_total)
 {
-	const int	params[] = {PARAM_ATTNUM, PARAM_PHASE, PARAM_BLOCKS_TOTAL, PARAM_BLOCKS_DONE,
-		PARAM_ROTATED, PARAM_STARTED, PARAM_COUNTED_SINCE};
+	const int params[] = {PARAM_ATTNUM,	 PARAM_PHASE,	PARAM_BLOCKS_TOTAL, PARAM_BLOCKS_DONE,
+						  PARAM_ROTATED, PARAM_STARTED, PARAM_COUNTED_SINCE};
 	TimestampTz now = GetCurrentTimestamp();
 	const int64 values[] = {attnum, PROGRESS_ROTATING, (int64) blocks_total, 0, 0, now, now};
 
@@ -56,8 +56,8 @@ progress_start(Oid relid, AttrNumber attnum, uint64 blocks_total)
 void
 progress_resume(void)
 {
-	int			params[PARAMS];
-	int64		values[PARAMS];
+	int params[PARAMS];
+	int64 values[PARAMS];
 
 	if (!OidIsValid(shown))
 		return;
@@ -73,7 +73,7 @@ progress_resume(void)
 void
 progress_total(uint64 blocks_total)
 {
-	const int	params[] = {PARAM_BLOCKS_TOTAL, PARAM_BLOCKS_DONE, PARAM_COUNTED_SINCE};
+	const int params[] = {PARAM_BLOCKS_TOTAL, PARAM_BLOCKS_DONE, PARAM_COUNTED_SINCE};
 	const int64 values[] = {(int64) blocks_total, 0, GetCurrentTimestamp()};
 
 	pgstat_progress_update_multi_param(lengthof(params), params, values);
@@ -88,7 +88,7 @@ progress_phase(ProgressPhase phase)
 void
 progress_update(uint64 blocks_done, int64 rotated)
 {
-	const int	params[] = {PARAM_BLOCKS_DONE, PARAM_ROTATED};
+	const int params[] = {PARAM_BLOCKS_DONE, PARAM_ROTATED};
 	const int64 values[] = {(int64) blocks_done, rotated};
 
 	pgstat_progress_update_multi_param(lengthof(params), params, values);
@@ -106,7 +106,7 @@ Datum
 dbcrypt_progress_rows(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	int			backends;
+	int backends;
 
 	InitMaterializedSRF(fcinfo, 0);
 	backends = pgstat_fetch_stat_numbackends();
@@ -114,10 +114,10 @@ dbcrypt_progress_rows(PG_FUNCTION_ARGS)
 	{
 		LocalPgBackendStatus *local = compat_backend_status(i);
 		PgBackendStatus *status = &local->backendStatus;
-		int64	   *params = status->st_progress_param;
-		Datum		values[10];
-		bool		nulls[10] = {false};
-		int64		phase;
+		int64 *params = status->st_progress_param;
+		Datum values[10];
+		bool nulls[10] = {false};
+		int64 phase;
 
 		if (status->st_progress_command != PROGRESS_COMMAND_DBCRYPT)
 			continue;

@@ -55,18 +55,18 @@ typedef struct Walk
 	TargetColumn *target;
 	const WalkOptions *options;
 	WalkShared *shared;
-	WalkMember *members;		/* of this pass */
-	dsm_segment *segment;		/* NULL without workers */
+	WalkMember *members;  /* of this pass */
+	dsm_segment *segment; /* NULL without workers */
 	WalkWorkers *workers;
-	MemoryContext context;		/* lives through commits */
-	bool		registered;
-	List	   *held;			/* OIDs of the relations locked for the whole walk */
-	bool		temporary;		/* a member is; other processes cannot read it */
-	uint64		vacuumed_at;	/* WALK_BLOCKS and WALK_COLD at the last VACUUM */
-	uint64		cold_at;
-	bool		vacuum_missed;	/* the caller has been told */
-	TimestampTz started;		/* of this pass */
-	int64		rotated_before; /* this pass */
+	MemoryContext context; /* lives through commits */
+	bool registered;
+	List *held;			/* OIDs of the relations locked for the whole walk */
+	bool temporary;		/* a member is; other processes cannot read it */
+	uint64 vacuumed_at; /* WALK_BLOCKS and WALK_COLD at the last VACUUM */
+	uint64 cold_at;
+	bool vacuum_missed;	  /* the caller has been told */
+	TimestampTz started;  /* of this pass */
+	int64 rotated_before; /* this pass */
 	TimestampTz reported;
 } Walk;
 
@@ -91,7 +91,7 @@ walk_check_call(FunctionCallInfo fcinfo, const char *procedure)
 static uint64
 size_argument(FunctionCallInfo fcinfo, int n, const char *name)
 {
-	int64		size;
+	int64 size;
 
 	if (PG_ARGISNULL(n))
 		return 0;
@@ -105,10 +105,9 @@ size_argument(FunctionCallInfo fcinfo, int n, const char *name)
 void
 walk_read_options(FunctionCallInfo fcinfo, TargetColumn *target, WalkOptions *options)
 {
-	static const char *const names[] = {"table",	   "column", NULL, "batch_blocks",
-										"busy_share", NULL,		NULL, "workers",
-										"on_error"};
-	char	   *on_error;
+	static const char *const names[] = {"table", "column", NULL,	  "batch_blocks", "busy_share",
+										NULL,	 NULL,	   "workers", "on_error"};
+	char *on_error;
 
 	for (size_t i = 0; i < lengthof(names); i++)
 		if (names[i] && PG_ARGISNULL(i))
@@ -201,9 +200,9 @@ begin_work(void)
 static Relation
 open_member(WalkShared *shared, Oid relid, const TargetColumn *target, LOCKMODE lockmode)
 {
-	List	   *ancestors = column_lock_ancestors(relid);
-	Relation	rel = try_relation_open(relid, lockmode);
-	ListCell   *cell;
+	List *ancestors = column_lock_ancestors(relid);
+	Relation rel = try_relation_open(relid, lockmode);
+	ListCell *cell;
 
 	if (rel && relid != shared->relid &&
 		!typeInheritsFrom(get_rel_type_id(relid), get_rel_type_id(shared->relid)))
@@ -228,7 +227,7 @@ open_member(WalkShared *shared, Oid relid, const TargetColumn *target, LOCKMODE 
 static Relation
 begin_batch(WalkShared *shared, Oid relid, const TargetColumn *target)
 {
-	Relation	rel;
+	Relation rel;
 
 	begin_work();
 	rel = open_member(shared, relid, target, walk_methods[shared->method]->lockmode);
@@ -249,7 +248,7 @@ end_batch(Relation rel, void (*commit)(void))
 static bool
 fetch_newest(Relation rel, ItemPointer tid, TupleTableSlot *slot)
 {
-	Snapshot	snapshot = GetActiveSnapshot();
+	Snapshot snapshot = GetActiveSnapshot();
 	ItemPointerData newest = *tid;
 	TableScanDesc scan;
 
@@ -273,7 +272,7 @@ fetch_newest(Relation rel, ItemPointer tid, TupleTableSlot *slot)
 static void
 limit_wait(void)
 {
-	char		limit[12];
+	char limit[12];
 
 	snprintf(limit, sizeof(limit), "%d", Max(DeadlockTimeout / 2, 1));
 	(void) set_config_option("lock_timeout", limit, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
@@ -290,7 +289,7 @@ retry_row(WalkShared *shared, Oid relid, ItemPointer tid, const TargetColumn *ta
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	Relation	rel = begin_batch(shared, relid, target);
+	Relation rel = begin_batch(shared, relid, target);
 	volatile bool done = true;
 
 	if (rel == NULL)
@@ -301,7 +300,7 @@ retry_row(WalkShared *shared, Oid relid, ItemPointer tid, const TargetColumn *ta
 	BeginInternalSubTransaction(NULL);
 	PG_TRY();
 	{
-		RowUpdater	updater;
+		RowUpdater updater;
 
 		updater_begin(&updater, rel, target, false);
 		updater.cipher.soft_errors = true;
@@ -320,9 +319,9 @@ retry_row(WalkShared *shared, Oid relid, ItemPointer tid, const TargetColumn *ta
 	}
 	PG_CATCH();
 	{
-		int			code = geterrcode();
+		int code = geterrcode();
 
-		done = code == ERRCODE_T_R_SERIALIZATION_FAILURE;	/* left to the next pass */
+		done = code == ERRCODE_T_R_SERIALIZATION_FAILURE; /* left to the next pass */
 		if (!done && code != ERRCODE_LOCK_NOT_AVAILABLE && code != ERRCODE_T_R_DEADLOCK_DETECTED)
 			PG_RE_THROW();
 		MemoryContextSwitchTo(caller);
@@ -341,12 +340,12 @@ retry_row(WalkShared *shared, Oid relid, ItemPointer tid, const TargetColumn *ta
 static const WalkMember *
 member_of_block(const WalkShared *shared, const WalkMember *members, uint64 block)
 {
-	int			low = 0;
-	int			high = shared->nmembers - 1;
+	int low = 0;
+	int high = shared->nmembers - 1;
 
 	while (low < high)
 	{
-		int			middle = (low + high + 1) / 2;
+		int middle = (low + high + 1) / 2;
 
 		if (members[middle].first <= block)
 			low = middle;
@@ -362,8 +361,8 @@ walk_next_batch(WalkShared *shared, const WalkMember *members, const TargetColum
 {
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context;
-	uint64		begin;
-	uint64		end;
+	uint64 begin;
+	uint64 end;
 
 	if (pg_atomic_read_u32(&shared->stop) != 0)
 		return false;
@@ -377,9 +376,9 @@ walk_next_batch(WalkShared *shared, const WalkMember *members, const TargetColum
 	while (begin < end)
 	{
 		const WalkMember *member = member_of_block(shared, members, begin);
-		uint64		limit = Min(end, member->first + member->nblocks);
-		WalkBatch	batch = {.shared = shared, .target = target};
-		ListCell   *cell;
+		uint64 limit = Min(end, member->first + member->nblocks);
+		WalkBatch batch = {.shared = shared, .target = target};
+		ListCell *cell;
 
 		batch.first = (BlockNumber) (begin - member->first);
 		batch.count = (BlockNumber) (limit - begin);
@@ -412,7 +411,7 @@ walk_sleep(double ms)
 	InvalidateCatalogSnapshotConditionally();
 	while (ms > 0)
 	{
-		long		slice = (long) Min(ceil(ms), 1000);
+		long slice = (long) Min(ceil(ms), 1000);
 
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, slice,
 						 PG_WAIT_EXTENSION);
@@ -435,9 +434,9 @@ wait_throttled(WalkShared *shared, double ms)
 static bool
 standby_lags(uint64 max_lag, void (*commit)(void))
 {
-	Oid			types[] = {INT8OID};
-	Datum		values[] = {Int64GetDatum((int64) max_lag)};
-	bool		lags;
+	Oid types[] = {INT8OID};
+	Datum values[] = {Int64GetDatum((int64) max_lag)};
+	bool lags;
 
 	begin_work();
 	SPI_connect();
@@ -455,12 +454,12 @@ standby_lags(uint64 max_lag, void (*commit)(void))
 void
 walk_throttle(WalkShared *shared, TimestampTz started, uint64 wal_before, void (*commit)(void))
 {
-	double		worked = (double) (GetCurrentTimestamp() - started) / 1000.0;
-	double		pause = worked * (1.0 / shared->busy_share - 1.0);
+	double worked = (double) (GetCurrentTimestamp() - started) / 1000.0;
+	double pause = worked * (1.0 / shared->busy_share - 1.0);
 
 	if (shared->max_wal_rate > 0)
 	{
-		double		wal = (double) (pgWalUsage.wal_bytes - wal_before) * shared->processes;
+		double wal = (double) (pgWalUsage.wal_bytes - wal_before) * shared->processes;
 
 		pause = Max(pause, wal * 1000.0 / (double) shared->max_wal_rate - worked);
 	}
@@ -488,11 +487,11 @@ commit_in_procedure(void)
 static void
 hold_members(Walk *walk)
 {
-	LOCKMODE	lockmode = walk_methods[walk->shared->method]->held;
+	LOCKMODE lockmode = walk_methods[walk->shared->method]->held;
 
 	for (int i = 0; lockmode != NoLock && i < walk->shared->nmembers; i++)
 	{
-		LockRelId	relation = {.relId = walk->members[i].relid, .dbId = MyDatabaseId};
+		LockRelId relation = {.relId = walk->members[i].relid, .dbId = MyDatabaseId};
 		MemoryContext caller;
 
 		if (list_member_oid(walk->held, relation.relId))
@@ -507,11 +506,11 @@ hold_members(Walk *walk)
 static void
 release_held(Walk *walk)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, walk->held)
 	{
-		LockRelId	relation = {.relId = lfirst_oid(cell), .dbId = MyDatabaseId};
+		LockRelId relation = {.relId = lfirst_oid(cell), .dbId = MyDatabaseId};
 
 		UnlockRelationIdForSession(&relation, walk_methods[walk->shared->method]->held);
 	}
@@ -522,7 +521,7 @@ walk_hold_members(const WalkShared *shared, const WalkMember *members)
 {
 	for (int i = 0; i < shared->nmembers; i++)
 	{
-		LockRelId	relation = {.relId = members[i].relid, .dbId = MyDatabaseId};
+		LockRelId relation = {.relId = members[i].relid, .dbId = MyDatabaseId};
 
 		if (!ConditionalLockRelationOid(members[i].relid, RowExclusiveLock))
 		{
@@ -543,7 +542,7 @@ walk_release_members(const WalkShared *shared, const WalkMember *members)
 {
 	for (int i = 0; i < shared->nmembers; i++)
 	{
-		LockRelId	relation = {.relId = members[i].relid, .dbId = MyDatabaseId};
+		LockRelId relation = {.relId = members[i].relid, .dbId = MyDatabaseId};
 
 		UnlockRelationIdForSession(&relation, RowExclusiveLock);
 	}
@@ -555,11 +554,11 @@ list_members(Walk *walk)
 {
 	const WalkMethod *method = walk_methods[walk->shared->method];
 	WalkShared *shared = walk->shared;
-	int			n = 0;
-	uint64		total = 0;
-	List	   *rels;
+	int n = 0;
+	uint64 total = 0;
+	List *rels;
 	MemoryContext caller;
-	ListCell   *cell;
+	ListCell *cell;
 
 	begin_work();
 	if (walk->members && !SearchSysCacheExists1(RELOID, ObjectIdGetDatum(shared->relid)))
@@ -574,7 +573,7 @@ list_members(Walk *walk)
 	walk->temporary = false;
 	foreach(cell, rels)
 	{
-		Relation	rel = lfirst(cell);
+		Relation rel = lfirst(cell);
 		WalkMember *member = &walk->members[n++];
 
 		walk->temporary |= RelationUsesLocalBuffers(rel);
@@ -598,13 +597,13 @@ static void
 share_state(Walk *walk)
 {
 	WalkShared *local = walk->shared;
-	Size		members_size = sizeof(WalkMember) * local->nmembers;
-	Size		aad_size = walk->target->aad ? strlen(walk->target->aad) + 1 : 0;
-	Size		settings_size = EstimateGUCStateSpace();
-	Size		members_offset = MAXALIGN(sizeof(WalkShared));
-	Size		aad_offset = members_offset + MAXALIGN(members_size);
-	Size		settings_offset = aad_offset + MAXALIGN(aad_size);
-	char	   *start;
+	Size members_size = sizeof(WalkMember) * local->nmembers;
+	Size aad_size = walk->target->aad ? strlen(walk->target->aad) + 1 : 0;
+	Size settings_size = EstimateGUCStateSpace();
+	Size members_offset = MAXALIGN(sizeof(WalkShared));
+	Size aad_offset = members_offset + MAXALIGN(members_size);
+	Size settings_offset = aad_offset + MAXALIGN(aad_size);
+	char *start;
 
 	walk->segment = dsm_create(settings_offset + settings_size, DSM_CREATE_NULL_IF_MAXSEGMENTS);
 	if (walk->segment == NULL)
@@ -628,8 +627,8 @@ share_state(Walk *walk)
 static void
 start_workers(Walk *walk)
 {
-	int			wanted = walk->options->workers;
-	int			processes = 1;
+	int wanted = walk->options->workers;
+	int processes = 1;
 
 	if (walk->temporary)
 	{
@@ -676,10 +675,10 @@ static void
 report(Walk *walk)
 {
 	WalkShared *shared = walk->shared;
-	uint64		done = Min(counted(shared, WALK_BLOCKS), shared->total);
+	uint64 done = Min(counted(shared, WALK_BLOCKS), shared->total);
 	TimestampTz now = GetCurrentTimestamp();
-	double		seconds = (double) (now - walk->started) / 1e6;
-	int64		rows = rotated(shared) - walk->rotated_before;
+	double seconds = (double) (now - walk->started) / 1e6;
+	int64 rows = rotated(shared) - walk->rotated_before;
 
 	progress_update(done, rotated(shared));
 	if (now - walk->reported < REPORT_SECONDS * USECS_PER_SEC || done == 0)
@@ -688,8 +687,7 @@ report(Walk *walk)
 	ereport(NOTICE,
 			(errmsg("column \"%s\" of table \"%s\": %.0f%%, %.0f rows per second, %.0f s left",
 					walk->target->name, get_rel_name(walk->target->relid),
-					100.0 * (double) done / (double) shared->total,
-					(double) rows / seconds,
+					100.0 * (double) done / (double) shared->total, (double) rows / seconds,
 					seconds * ((double) shared->total / (double) done - 1.0)),
 			 errhidestmt(true), errhidecontext(true)));
 }
@@ -717,10 +715,10 @@ static void
 vacuum_when_due(Walk *walk)
 {
 	WalkShared *shared = walk->shared;
-	uint64		done = Min(counted(shared, WALK_BLOCKS), shared->total);
-	uint64		cold = counted(shared, WALK_COLD);
+	uint64 done = Min(counted(shared, WALK_BLOCKS), shared->total);
+	uint64 cold = counted(shared, WALK_COLD);
 	const WalkMember *member;
-	uint64		every;
+	uint64 every;
 
 	if (done == 0 || cold == walk->cold_at || walk->temporary)
 		return;
@@ -752,13 +750,13 @@ check_failures(Walk *walk)
 
 	if (shared->error_code != 0)
 	{
-		int			code = shared->error_code;
-		char	   *message = pstrdup(shared->error_message);
-		char	   *more = pstrdup(shared->error_detail);
-		char	   *hint = pstrdup(shared->error_hint);
+		int code = shared->error_code;
+		char *message = pstrdup(shared->error_message);
+		char *more = pstrdup(shared->error_detail);
+		char *hint = pstrdup(shared->error_hint);
 
-		ereport(ERROR, (errcode(code), errmsg("%s", message),
-						more[0] ? errdetail("%s", more) : 0, hint[0] ? errhint("%s", hint) : 0,
+		ereport(ERROR, (errcode(code), errmsg("%s", message), more[0] ? errdetail("%s", more) : 0,
+						hint[0] ? errhint("%s", hint) : 0,
 						errcontext("background worker of the rotation")));
 	}
 	if (shared->nbad == 0 || walk->options->skip_bad)
@@ -788,17 +786,17 @@ static void
 run_pass(Walk *walk)
 {
 	WalkShared *shared = walk->shared;
-	bool		mine = true;
+	bool mine = true;
 
 	for (;;)
 	{
 		TimestampTz started = GetCurrentTimestamp();
-		uint64		wal_before = pgWalUsage.wal_bytes;
+		uint64 wal_before = pgWalUsage.wal_bytes;
 
 		CHECK_FOR_INTERRUPTS();
 		if (mine)
 			mine = walk_next_batch(shared, walk->members, walk->target, commit_in_procedure);
-		if (rotated(shared) > 0)	/* a first batch has opened its values */
+		if (rotated(shared) > 0) /* a first batch has opened its values */
 			register_column(walk);
 		report(walk);
 		if (shared->nbad > 0 && !walk->options->skip_bad)
@@ -820,11 +818,11 @@ run_pass(Walk *walk)
 static int64
 inspect_rows(Relation rel, BlockNumber first, BlockNumber count, Walk *walk, WalkResult *result)
 {
-	RowUpdater	updater;
+	RowUpdater updater;
 	TableScanDesc scan;
 	ItemPointerData begin;
 	ItemPointerData end;
-	int64		stale = 0;
+	int64 stale = 0;
 
 	ItemPointerSet(&begin, first, FirstOffsetNumber);
 	ItemPointerSet(&end, first + count - 1, MaxOffsetNumber);
@@ -862,14 +860,14 @@ inspect_member(const WalkMember *member, Walk *walk, WalkResult *result)
 	const WalkMethod *method = walk_methods[walk->shared->method];
 	BlockNumber step = CHECK_BATCHES * walk->shared->batch_blocks;
 	BlockNumber nblocks = InvalidBlockNumber;
-	int64		stale = 0;
+	int64 stale = 0;
 
 	for (BlockNumber first = 0; first < nblocks; first += Min(step, nblocks - first))
 	{
-		MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "dbcrypt check",
-													  ALLOCSET_DEFAULT_SIZES);
+		MemoryContext context =
+			AllocSetContextCreate(CurrentMemoryContext, "dbcrypt check", ALLOCSET_DEFAULT_SIZES);
 		MemoryContext caller = MemoryContextSwitchTo(context);
-		Relation	rel = open_member(walk->shared, member->relid, walk->target, AccessShareLock);
+		Relation rel = open_member(walk->shared, member->relid, walk->target, AccessShareLock);
 
 		if (rel == NULL)
 			nblocks = first;
@@ -894,8 +892,7 @@ inspect_member(const WalkMember *member, Walk *walk, WalkResult *result)
 			relation_close(rel, AccessShareLock);
 		MemoryContextSwitchTo(caller);
 		MemoryContextDelete(context);
-		progress_update(member->first + Min(first + (uint64) step, nblocks),
-						rotated(walk->shared));
+		progress_update(member->first + Min(first + (uint64) step, nblocks), rotated(walk->shared));
 	}
 	return stale;
 }
@@ -908,7 +905,7 @@ static int64
 check_pass(Walk *walk, WalkResult *result)
 {
 	const WalkMethod *method = walk_methods[walk->shared->method];
-	int64		stale = 0;
+	int64 stale = 0;
 
 	memset(result, 0, sizeof(*result));
 	list_members(walk);
@@ -932,7 +929,7 @@ run_passes(Walk *walk, WalkResult *result)
 {
 	for (int pass = 1;; pass++)
 	{
-		int64		stale;
+		int64 stale;
 
 		walk->shared->pass = pass;
 		walk->shared->pin_deadline = 0;
@@ -941,14 +938,14 @@ run_passes(Walk *walk, WalkResult *result)
 		if (stale == 0)
 			return;
 		if (pass == MAX_PASSES)
-			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-							errmsg("column \"%s\" of table \"%s\" is still being written under "
-								   "another key",
-								   walk->target->name, get_rel_name(walk->target->relid)),
-							errdetail("%lld values were found after %d passes.", (long long) stale,
-									  pass),
-							errhint("See that every session's first key is the new one, then call "
-									"again.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("column \"%s\" of table \"%s\" is still being written under "
+							"another key",
+							walk->target->name, get_rel_name(walk->target->relid)),
+					 errdetail("%lld values were found after %d passes.", (long long) stale, pass),
+					 errhint("See that every session's first key is the new one, then call "
+							 "again.")));
 		ereport(NOTICE, (errmsg("%lld values are not under the primary key yet: passing again",
 								(long long) stale),
 						 errhidestmt(true), errhidecontext(true)));
@@ -995,7 +992,7 @@ make_state(const TargetColumn *target, int method, const WalkOptions *options)
 void
 walk_column(TargetColumn *target, int method, const WalkOptions *options, WalkResult *result)
 {
-	Walk		walk = {.target = target, .options = options, .context = CurrentMemoryContext};
+	Walk walk = {.target = target, .options = options, .context = CurrentMemoryContext};
 
 	walk.shared = make_state(target, method, options);
 	walk.started = walk.reported = GetCurrentTimestamp();
@@ -1015,8 +1012,8 @@ walk_column(TargetColumn *target, int method, const WalkOptions *options, WalkRe
 	PG_END_ENSURE_ERROR_CLEANUP(end_walk_on_error, PointerGetDatum(&walk));
 
 	if (result->skipped > 0)
-		ereport(WARNING, (errmsg("column \"%s\" of table \"%s\" is not fully rotated",
-								 target->name, get_rel_name(target->relid)),
+		ereport(WARNING, (errmsg("column \"%s\" of table \"%s\" is not fully rotated", target->name,
+								 get_rel_name(target->relid)),
 						  errdetail("%lld values could not be opened and were skipped.",
 									(long long) result->skipped),
 						  errhint("dbcrypt_verify() lists them.")));

@@ -19,30 +19,30 @@
 /* One relation with rows of its own. first: its place in the walk's numbering. */
 typedef struct WalkMember
 {
-	Oid			relid;
-	Oid			filenode;		/* a rewrite of the relation gives it another */
+	Oid relid;
+	Oid filenode; /* a rewrite of the relation gives it another */
 	BlockNumber nblocks;
-	uint64		first;
+	uint64 first;
 } WalkMember;
 
 /* What the processes of a walk count. */
 typedef enum WalkCounter
 {
-	WALK_BLOCKS,				/* done */
-	WALK_UPDATED,				/* values rotated by an ordinary update */
-	WALK_COLD,					/* of those, updates that wrote index entries */
-	WALK_IN_PLACE,				/* values rotated in place */
-	WALK_PAGES,					/* pages written in place */
-	WALK_PAGES_WAITED,			/* pages that were pinned at the first try */
+	WALK_BLOCKS,	   /* done */
+	WALK_UPDATED,	   /* values rotated by an ordinary update */
+	WALK_COLD,		   /* of those, updates that wrote index entries */
+	WALK_IN_PLACE,	   /* values rotated in place */
+	WALK_PAGES,		   /* pages written in place */
+	WALK_PAGES_WAITED, /* pages that were pinned at the first try */
 	WALK_COUNTERS
 } WalkCounter;
 
 /* A value that does not open. */
 typedef struct WalkBadValue
 {
-	Oid			relid;
+	Oid relid;
 	ItemPointerData tid;
-	char		reason[96];
+	char reason[96];
 } WalkBadValue;
 
 #define WALK_BAD_KEPT 8
@@ -50,50 +50,50 @@ typedef struct WalkBadValue
 /* State of a walk, in dynamic shared memory when it has workers. */
 typedef struct WalkShared
 {
-	Oid			database;
-	Oid			userid;			/* who called; owns the table */
-	Oid			relid;			/* the table that was named */
-	NameData	column;
-	int			method;			/* index into walk_methods */
-	uint32		batch_blocks;
-	int			processes;		/* that run, the caller included */
-	double		busy_share;		/* of time, 0 < share <= 1 */
-	uint64		max_wal_rate;	/* bytes per second of all processes, 0 for none */
-	uint64		max_lag;		/* bytes a standby may be behind, 0 for any */
-	int			pin_timeout;	/* ms that one pass waits for pinned pages */
+	Oid database;
+	Oid userid; /* who called; owns the table */
+	Oid relid;	/* the table that was named */
+	NameData column;
+	int method; /* index into walk_methods */
+	uint32 batch_blocks;
+	int processes;		 /* that run, the caller included */
+	double busy_share;	 /* of time, 0 < share <= 1 */
+	uint64 max_wal_rate; /* bytes per second of all processes, 0 for none */
+	uint64 max_lag;		 /* bytes a standby may be behind, 0 for any */
+	int pin_timeout;	 /* ms that one pass waits for pinned pages */
 
-	int			pass;			/* from 1; workers take part in the first only */
-	TimestampTz pin_deadline;	/* of this pass, once it has waited; 0 before */
+	int pass;				  /* from 1; workers take part in the first only */
+	TimestampTz pin_deadline; /* of this pass, once it has waited; 0 before */
 
-	pg_atomic_uint64 next;		/* block that the next batch begins at */
-	uint64		total;			/* blocks of all members */
-	int			nmembers;
-	Size		members_offset; /* of WalkMember[], from this struct's start */
-	Size		aad_offset;		/* of a C string, 0 for none */
-	Size		settings_offset;	/* of the caller's serialized settings */
+	pg_atomic_uint64 next; /* block that the next batch begins at */
+	uint64 total;		   /* blocks of all members */
+	int nmembers;
+	Size members_offset;  /* of WalkMember[], from this struct's start */
+	Size aad_offset;	  /* of a C string, 0 for none */
+	Size settings_offset; /* of the caller's serialized settings */
 
 	pg_atomic_uint64 counters[WALK_COUNTERS];
-	pg_atomic_uint32 stop;		/* every process ends after its batch */
+	pg_atomic_uint32 stop; /* every process ends after its batch */
 
-	slock_t		lock;			/* of what follows */
-	int			nbad;			/* bad values, of which WALK_BAD_KEPT are kept */
+	slock_t lock; /* of what follows */
+	int nbad;	  /* bad values, of which WALK_BAD_KEPT are kept */
 	WalkBadValue bad[WALK_BAD_KEPT];
-	bool		failed;			/* a worker did; what follows is of the first */
-	int			error_code;		/* 0 until the rest is written */
-	char		error_message[512];
-	char		error_detail[512];	/* "" for none */
-	char		error_hint[512];
+	bool failed;	/* a worker did; what follows is of the first */
+	int error_code; /* 0 until the rest is written */
+	char error_message[512];
+	char error_detail[512]; /* "" for none */
+	char error_hint[512];
 } WalkShared;
 
 /* A batch: a block range of one relation, locked, in its own transaction. */
 typedef struct WalkBatch
 {
 	WalkShared *shared;
-	Relation	rel;
+	Relation rel;
 	const TargetColumn *target;
 	BlockNumber first;
 	BlockNumber count;
-	List	   *busy;			/* of ItemPointer: rows to come back to */
+	List *busy; /* of ItemPointer: rows to come back to */
 	MemoryContext busy_context;
 } WalkBatch;
 
@@ -106,53 +106,52 @@ enum
 /* What a caller may choose. */
 typedef struct WalkOptions
 {
-	int			batch_blocks;
-	int			workers;		/* processes, the caller included */
-	int			vacuum_every;	/* batches between two VACUUMs, 0 for none, -1 automatic */
-	double		busy_share;
-	uint64		max_wal_rate;
-	uint64		max_lag;
-	int			pin_timeout;	/* ms */
-	bool		skip_bad;
+	int batch_blocks;
+	int workers;	  /* processes, the caller included */
+	int vacuum_every; /* batches between two VACUUMs, 0 for none, -1 automatic */
+	double busy_share;
+	uint64 max_wal_rate;
+	uint64 max_lag;
+	int pin_timeout; /* ms */
+	bool skip_bad;
 } WalkOptions;
 
 /* What a walk did, and what its last pass saw under one snapshot. */
 typedef struct WalkResult
 {
-	int64		scanned;
-	int64		rotated;
-	int64		nulls;
-	int64		skipped;		/* bad values */
-	int64		left;			/* dead versions that keep their old value */
-	int64		counters[WALK_COUNTERS];
+	int64 scanned;
+	int64 rotated;
+	int64 nulls;
+	int64 skipped; /* bad values */
+	int64 left;	   /* dead versions that keep their old value */
+	int64 counters[WALK_COUNTERS];
 } WalkResult;
 
 /* A way to rotate a batch. */
 typedef struct WalkMethod
 {
-	const char *name;			/* of the SQL procedure */
-	LOCKMODE	lockmode;		/* on the relation, for a batch */
-	LOCKMODE	held;			/* on every relation, by the caller for the whole walk */
+	const char *name;  /* of the SQL procedure */
+	LOCKMODE lockmode; /* on the relation, for a batch */
+	LOCKMODE held;	   /* on every relation, by the caller for the whole walk */
 
 	/* Throws what makes the method unfit for the relation; NULL for nothing. */
-	void		(*check)(Relation rel, const TargetColumn *target);
+	void (*check)(Relation rel, const TargetColumn *target);
 
 	/* Rotates the values of a batch; an active snapshot is set. */
-	void		(*batch)(WalkBatch *batch);
+	void (*batch)(WalkBatch *batch);
 
 	/* Called before the check that ends a pass; NULL for nothing. */
-	void		(*before_inspect)(const WalkMember *members, int nmembers,
-								  const WalkOptions *options);
+	void (*before_inspect)(const WalkMember *members, int nmembers, const WalkOptions *options);
 
 	/*
 	 * Looks at all values of a relation under the active snapshot, adds them up,
 	 * and returns how many need another pass. NULL: at the rows that it sees.
 	 */
-	int64		(*inspect)(Relation rel, const TargetColumn *target, const WalkOptions *options,
-						   WalkResult *result);
+	int64 (*inspect)(Relation rel, const TargetColumn *target, const WalkOptions *options,
+					 WalkResult *result);
 
 	/* Called in the end, while everything is still locked; NULL for nothing. */
-	void		(*finish)(const TargetColumn *target, const WalkResult *result);
+	void (*finish)(const TargetColumn *target, const WalkResult *result);
 } WalkMethod;
 
 extern const WalkMethod *const walk_methods[];
@@ -214,7 +213,7 @@ typedef struct WalkWorkers WalkWorkers;
 
 /* Starts up to n workers on a shared segment. */
 extern WalkWorkers *walk_workers_start(dsm_segment *segment, int n);
-extern int	walk_workers_count(WalkWorkers *workers);
+extern int walk_workers_count(WalkWorkers *workers);
 
 /* Whether any still runs. */
 extern bool walk_workers_running(WalkWorkers *workers);

@@ -23,15 +23,15 @@
 
 struct WalkWorkers
 {
-	int			count;
+	int count;
 	BackgroundWorkerHandle *handles[FLEXIBLE_ARRAY_MEMBER];
 };
 
 /* What a VACUUM worker needs, in bgw_extra. */
 typedef struct VacuumOrder
 {
-	Oid			database;
-	Oid			relid;
+	Oid database;
+	Oid relid;
 } VacuumOrder;
 
 PGDLLEXPORT void dbcrypt_walk_worker_main(Datum arg);
@@ -55,8 +55,8 @@ describe_worker(BackgroundWorker *worker, const char *type, const char *function
 WalkWorkers *
 walk_workers_start(dsm_segment *segment, int n)
 {
-	WalkWorkers *workers = palloc(offsetof(WalkWorkers, handles) +
-								  sizeof(BackgroundWorkerHandle *) * n);
+	WalkWorkers *workers =
+		palloc(offsetof(WalkWorkers, handles) + sizeof(BackgroundWorkerHandle *) * n);
 	BackgroundWorker worker;
 
 	workers->count = 0;
@@ -79,7 +79,7 @@ walk_workers_running(WalkWorkers *workers)
 {
 	for (int i = 0; i < workers->count; i++)
 	{
-		pid_t		pid;
+		pid_t pid;
 		BgwHandleStatus status = GetBackgroundWorkerPid(workers->handles[i], &pid);
 
 		if (status == BGWH_STARTED || status == BGWH_NOT_YET_STARTED)
@@ -109,8 +109,8 @@ commit_in_worker(void)
 static void
 keep_error(WalkShared *shared, MemoryContext context)
 {
-	ErrorData  *error;
-	bool		first;
+	ErrorData *error;
+	bool first;
 
 	MemoryContextSwitchTo(context);
 	error = CopyErrorData();
@@ -135,12 +135,12 @@ keep_error(WalkShared *shared, MemoryContext context)
 static void
 work(WalkShared *shared)
 {
-	char	   *start = (char *) shared;
+	char *start = (char *) shared;
 	const WalkMember *members = (WalkMember *) (start + shared->members_offset);
 	TargetColumn target = {.relid = shared->relid, .name = NameStr(shared->column)};
-	bool		hold = walk_methods[shared->method]->held != NoLock;
+	bool hold = walk_methods[shared->method]->held != NoLock;
 	TimestampTz started;
-	uint64		wal_before;
+	uint64 wal_before;
 
 	if (shared->aad_offset != 0)
 		target.aad = start + shared->aad_offset;
@@ -175,7 +175,7 @@ dbcrypt_walk_worker_main(Datum arg)
 
 	segment = dsm_attach(DatumGetUInt32(arg));
 	if (segment == NULL)
-		return;					/* the caller is gone */
+		return; /* the caller is gone */
 	dsm_pin_mapping(segment);
 	shared = dsm_segment_address(segment);
 	BackgroundWorkerInitializeConnectionByOid(shared->database, InvalidOid, 0);
@@ -214,8 +214,8 @@ dbcrypt_vacuum_worker_main(Datum arg)
 	memcpy(&order, MyBgworkerEntry->bgw_extra, sizeof(order));
 	BackgroundWorkerInitializeConnectionByOid(order.database, InvalidOid, 0);
 
-	PortalContext = AllocSetContextCreate(TopMemoryContext, "dbcrypt vacuum",
-										  ALLOCSET_DEFAULT_SIZES);
+	PortalContext =
+		AllocSetContextCreate(TopMemoryContext, "dbcrypt vacuum", ALLOCSET_DEFAULT_SIZES);
 	StartTransactionCommand();
 	MemoryContextSwitchTo(PortalContext);
 	pgstat_report_activity(STATE_RUNNING, "dbcrypt: VACUUM between batches");

@@ -40,15 +40,21 @@ bench_sql() # name, values, query, baseline query
 	record "$1" "$(awk -v a="$with" -v b="$without" -v n="$2" 'BEGIN { print (a - b) * 1e6 / n }')"
 }
 
-# Records the ms of a statement on a fresh copy of the rotation table.
-bench_rotation() # name, statement on table "fresh"
+# Makes "fresh", a copy of the first rows of the rotation table.
+fresh_table() # rows
 {
 	sql "CREATE TABLE fresh (LIKE master);
-		INSERT INTO fresh SELECT * FROM master ORDER BY id;
+		INSERT INTO fresh SELECT * FROM master WHERE id <= $1 ORDER BY id;
 		ALTER TABLE fresh ADD PRIMARY KEY (id);
 		CREATE INDEX ON fresh (category);"
 	sql "VACUUM ANALYZE fresh"
 	sql "CHECKPOINT"
+}
+
+# Records the ms of a statement on a fresh copy of the rotation table.
+bench_rotation() # name, statement on table "fresh"
+{
+	fresh_table "$rows"
 	record "$1" "$(query_ms "$2")"
 	sql "DROP TABLE fresh"
 }
@@ -90,6 +96,7 @@ report() # what, unit, this, other, "faster" (other/this, at least) or "slower" 
 }
 
 . "$root/test/bench/schemes.sh"
+. "$root/test/bench/ways.sh"
 
 # ---- the run ----
 
@@ -98,6 +105,7 @@ figures=$work/figures
 mkdir "$figures"
 server_copy
 cc -O2 -o "$work/openssl_loop" "$root/test/bench/openssl_loop.c" -lcrypto
+client_loop_build
 old=$(printf '02%.0s' {1..32})
 new=$(printf '01%.0s' {1..32})
 key_file_write "$work/out/keys" <<<"$old"
@@ -158,6 +166,7 @@ for round in $(seq "$rounds"); do
 	bench_rotation rotate "SELECT * FROM dbcrypt_rotate('fresh', 'c')"
 	bench_rotation update "UPDATE fresh SET c = c || ''"
 	schemes_round
+	ways_round
 done
 small_memory=$(rotation_memory $((rows / 10)))
 large_memory=$(rotation_memory "$rows")
@@ -175,6 +184,7 @@ report "encrypt, against a C loop over OpenSSL" ns "$(median encrypt)" "$(median
 report "decrypt, against a C loop over OpenSSL" ns "$(median decrypt)" "$(median decrypt_openssl)" slower 1.3
 echo "$rows rows of 32 bytes, one secondary index"
 report "dbcrypt_rotate, against UPDATE SET c = c || ''" ms "$(median rotate)" "$(median update)" slower 1.12
+ways_report
 schemes_report
 awk -v small="$small_memory" -v large="$large_memory" -v rows="$rows" 'BEGIN {
 	printf "memory of a rotation: %d kB for %d rows, %d kB for %d rows; goal: at most 1 MB more  %s\n",
