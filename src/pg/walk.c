@@ -219,7 +219,9 @@ open_member(WalkShared *shared, Oid relid, const TargetColumn *target, LOCKMODE 
 			walk_methods[shared->method]->check(rel, target);
 	}
 	foreach(cell, ancestors)
+	{
 		UnlockRelationOid(lfirst_oid(cell), AccessShareLock);
+	}
 	return rel;
 }
 
@@ -392,9 +394,11 @@ walk_next_batch(WalkShared *shared, const WalkMember *members, const TargetColum
 		else
 			commit();
 		foreach(cell, batch.busy)
+		{
 			while (pg_atomic_read_u32(&shared->stop) == 0 &&
 				   !retry_row(shared, member->relid, lfirst(cell), target, commit))
 				CHECK_FOR_INTERRUPTS();
+		}
 		walk_count(shared, WALK_BLOCKS, (int64) (limit - begin));
 		begin = limit;
 	}
