@@ -210,6 +210,24 @@ CREATE TRIGGER encrypt BEFORE INSERT ON triggered FOR EACH ROW EXECUTE FUNCTION 
 INSERT INTO triggered VALUES ('{}');
 DROP TABLE triggered;
 
+---- a companion in foreign keys that no rotation serves; a partition of an adopted table
+CREATE TABLE referenced (a int, k text UNIQUE, PRIMARY KEY (a, k));
+CREATE TABLE referring (a int, v text, v_key_id text UNIQUE, FOREIGN KEY (a, v_key_id) REFERENCES referenced);
+SELECT dbcrypt_adopt('referring', 'v', 'coder');
+ALTER TABLE referring DROP CONSTRAINT referring_a_v_key_id_fkey;
+ALTER TABLE referenced ADD FOREIGN KEY (k) REFERENCES referring (v_key_id);
+SELECT dbcrypt_adopt('referring', 'v', 'coder');
+DROP TABLE referring, referenced CASCADE;
+CREATE TABLE region (id int, v text, v_key_id text) PARTITION BY LIST (id);
+CREATE TABLE region1 PARTITION OF region FOR VALUES IN (1);
+SELECT dbcrypt_adopt('region', 'v', 'coder');
+INSERT INTO region VALUES (1, 'plain');
+SELECT dbcrypt_adopt('region1', 'v', 'coder');
+SELECT * FROM dbcrypt_encrypt_column('region1', 'v');
+SELECT dbcrypt_convert('region1', 'v');
+SELECT state, "values" FROM dbcrypt_verify('region', 'v');
+DROP TABLE region;
+
 SELECT "table", "column" FROM dbcrypt_columns;
 REVOKE ALL ON FUNCTION dbcrypt_adopt(regclass, name, text, jsonb), dbcrypt_convert(regclass, name) FROM regress_dbcrypt_owner, regress_dbcrypt_other;
 DROP ROLE regress_dbcrypt_owner, regress_dbcrypt_other;

@@ -210,7 +210,7 @@ adopt_column(TargetColumn *target)
 	ListCell *cell;
 
 	column_check_owner(target->relid);
-	if (column_registered(target->relid, get_attnum(target->relid, target->name)))
+	if (column_covering(target->relid, target->name))
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
 						errmsg("column \"%s\" of table \"%s\" is registered already", target->name,
 							   get_rel_name(target->relid)),
@@ -293,7 +293,8 @@ dbcrypt_convert(PG_FUNCTION_ARGS)
 		elog(ERROR, "return type must be a row type");
 	target.name = pstrdup(NameStr(*PG_GETARG_NAME(1)));
 	members = target_open(&target, ShareRowExclusiveLock, "convert");
-	if (target.scheme == NULL || target.scheme == scheme_native())
+	if (target.scheme == NULL || target.scheme == scheme_native() ||
+		column_registered(target.relid, target.attnum) == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("column \"%s\" of table \"%s\" is not of another scheme",
 							   target.name, get_rel_name(target.relid)),

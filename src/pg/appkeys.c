@@ -37,19 +37,32 @@ PG_FUNCTION_INFO_V1(dbcrypt_adopt_coder);
 /* What each row's column "test" holds, encrypted under the row's key. */
 #define TEST_PLAINTEXT "coder"
 
-/* A foreign key of one column. */
+/* A foreign key. The numbers are 0 unless it has one column. */
 typedef struct ForeignKey
 {
 	Oid relid;
 	AttrNumber attnum;
+	List *attnums;
 	Oid referenced;
 	AttrNumber referenced_attnum;
+	List *referenced_attnums;
 	char *name;
 } ForeignKey;
 
+/* The members of an array of column numbers. */
+static List *
+attnums_of(ArrayType *array)
+{
+	List *attnums = NIL;
+
+	for (int i = 0; i < ARR_DIMS(array)[0]; i++)
+		attnums = lappend_int(attnums, ((int16 *) ARR_DATA_PTR(array))[i]);
+	return attnums;
+}
+
 /*
- * The foreign keys of one column each, not counting the copies that partitions
- * have, whose referring or referenced table is relid.
+ * The foreign keys, not counting the copies that partitions have, whose referring
+ * or referenced table is relid.
  */
 static List *
 foreign_keys(Oid relid)
@@ -77,12 +90,14 @@ foreign_keys(Oid relid)
 			heap_getattr(tuple, Anum_pg_constraint_confkey, RelationGetDescr(rel), &isnull));
 		key = palloc(sizeof(ForeignKey));
 		*key = (ForeignKey){.relid = form->conrelid,
+							.attnums = attnums_of(columns),
 							.referenced = form->confrelid,
+							.referenced_attnums = attnums_of(referenced),
 							.name = pstrdup(NameStr(form->conname))};
-		if (ARR_DIMS(columns)[0] == 1)
+		if (list_length(key->attnums) == 1)
 		{
-			key->attnum = ((int16 *) ARR_DATA_PTR(columns))[0];
-			key->referenced_attnum = ((int16 *) ARR_DATA_PTR(referenced))[0];
+			key->attnum = (AttrNumber) linitial_int(key->attnums);
+			key->referenced_attnum = (AttrNumber) linitial_int(key->referenced_attnums);
 		}
 		found = lappend(found, key);
 	}
@@ -108,7 +123,7 @@ is_key_catalog(Oid relid)
 	return true;
 }
 
-/* The catalog that a column refers to, InvalidOid for none; throws for anything else. */
+/* The catalog that a column refers to, InvalidOid for none; throws for other foreign keys. */
 static Oid
 catalog_of(Oid relid, AttrNumber companion)
 {
@@ -119,9 +134,10 @@ catalog_of(Oid relid, AttrNumber companion)
 	{
 		ForeignKey *key = lfirst(cell);
 
-		if (key->relid != relid || key->attnum != companion)
+		if (!(key->relid == relid && list_member_int(key->attnums, companion)) &&
+			!(key->referenced == relid && list_member_int(key->referenced_attnums, companion)))
 			continue;
-		if (!is_key_catalog(key->referenced) ||
+		if (key->relid != relid || key->attnum != companion || !is_key_catalog(key->referenced) ||
 			key->referenced_attnum != get_attnum(key->referenced, "active_key_digest"))
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

@@ -494,6 +494,25 @@ column_registered(Oid relid, AttrNumber attnum)
 	return NULL;
 }
 
+TargetColumn *
+column_covering(Oid relid, const char *name)
+{
+	TargetColumn *own = column_registered(relid, get_attnum(relid, name));
+	ListCell   *cell;
+
+	if (own)
+		return own;
+	foreach(cell, columns_registered())
+	{
+		TargetColumn *above = lfirst(cell);
+
+		if (strcmp(above->name, name) == 0 &&
+			list_member_oid(find_all_inheritors(above->relid, NoLock, NULL), relid))
+			return above;
+	}
+	return NULL;
+}
+
 void
 column_register(const TargetColumn *target)
 {
@@ -501,7 +520,7 @@ column_register(const TargetColumn *target)
 	Datum		values[5];
 	char		nulls[] = "     ";
 
-	if (get_rel_persistence(target->relid) == RELPERSISTENCE_TEMP)
+	if (get_rel_persistence(target->relid) == RELPERSISTENCE_TEMP || OidIsValid(target->runs_as))
 		return;
 	values[0] = ObjectIdGetDatum(target->relid);
 	values[1] = DirectFunctionCall1(namein, CStringGetDatum(target->name));
@@ -533,11 +552,12 @@ column_unregister(Oid relid, AttrNumber attnum)
 void
 column_resolve(TargetColumn *target)
 {
-	TargetColumn *registered =
-		column_registered(target->relid, get_attnum(target->relid, target->name));
+	TargetColumn *registered = column_covering(target->relid, target->name);
 
 	if (registered == NULL)
 		return;
+	if (registered->relid != target->relid)
+		target->runs_as = owner_of(registered->relid);
 	target->scheme = registered->scheme;
 	target->options = registered->options;
 	if (target->aad == NULL)
@@ -576,6 +596,7 @@ dbcrypt_register_column(PG_FUNCTION_ARGS)
 	(void) aad_parse(rel, target.attnum, target.aad);
 	owner_leave(&saved);
 	column_resolve(&target);
+	target.runs_as = InvalidOid;
 
 	SPI_connect();
 	column_register(&target);

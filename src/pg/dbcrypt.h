@@ -49,6 +49,12 @@ pg_noreturn extern void raise_key_status(dbcrypt_status status, dbcrypt_form for
 pg_noreturn extern void raise_value_status(dbcrypt_status status, dbcrypt_form form,
 										   struct varlena *envelope, const ValuePlace *place);
 
+/*
+ * For the callback of an error context: a value that cannot be converted is not
+ * named in the message.
+ */
+extern void hide_value(void);
+
 /* ---- settings.c ---- */
 
 extern char *setting_keys;
@@ -257,13 +263,19 @@ extern List *columns_registered(void);
 /* The registry's row of a column, or NULL. */
 extern TargetColumn *column_registered(Oid relid, AttrNumber attnum);
 
+/* The same, or the row of a table above it whose column it inherits. */
+extern TargetColumn *column_covering(Oid relid, const char *name);
+
 /*
  * Takes the registered scheme and options, and the registered AAD where none is
  * given; refuses one that differs from it.
  */
 extern void column_resolve(TargetColumn *target);
 
-/* Registers a column, or does nothing if it is. Not for temporary tables. Needs SPI. */
+/*
+ * Registers a column. Does nothing if it is registered, if what it was resolved to
+ * covers it (runs_as), and for temporary tables. Needs SPI.
+ */
 extern void column_register(const TargetColumn *target);
 
 /* Unregisters a column; false if it was not registered. Needs SPI. */

@@ -133,3 +133,10 @@ raise_value_status(dbcrypt_status status, dbcrypt_form form, struct varlena *env
 		key_id[0] = '\0';
 	raise_key_status(status, form, key_id, place);
 }
+
+void
+hide_value(void)
+{
+	if (ERRCODE_TO_CATEGORY(geterrcode()) == ERRCODE_DATA_EXCEPTION)
+		errmsg("a generated column, constraint or index does not take the new value");
+}

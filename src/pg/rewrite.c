@@ -138,10 +138,11 @@ process_rows(RewriteKind kind, Relation rel, const TargetColumn *target, Relatio
 	return !stopped;
 }
 
-/* Replaces the DETAIL of whatever goes wrong with an index: it prints values. */
+/* Replaces what prints values in whatever goes wrong with an index. */
 static void
 index_error_context(void *arg)
 {
+	hide_value();
 	errdetail("Table %s.", (const char *) arg);
 }
 

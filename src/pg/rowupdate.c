@@ -19,7 +19,7 @@
 
 /*
  * Adds the row to whatever goes wrong there. While constraints, indexes and
- * generated columns are served, replaces the DETAIL, which prints values.
+ * generated columns are served, replaces what prints values.
  */
 static void
 row_error_context(void *arg)
@@ -29,7 +29,10 @@ row_error_context(void *arg)
 	OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(&updater->tid);
 
 	if (updater->updating)
+	{
+		hide_value();
 		errdetail("Table %s, row (%u,%u).", updater->table_name, block, offset);
+	}
 	else if (offset != InvalidOffsetNumber)
 		errcontext("encrypted column of table %s, row (%u,%u)", updater->table_name, block, offset);
 }

@@ -174,11 +174,13 @@ prepare(TriggerData *data)
 						errmsg("column \"%s\" of table \"%s\" is of type %s", target.name,
 							   RelationGetRelationName(rel), format_type_be(type)),
 						errhint("A trigger encrypts columns of type text, varchar or bytea.")));
-	registered = column_registered(target.relid, get_attnum(target.relid, target.name));
+	registered = column_covering(target.relid, target.name);
 	/* Whoever may make a trigger is not therefore the owner: only the owner registers. */
 	if (target.aad &&
 		(registered == NULL || registered->aad == NULL || strcmp(registered->aad, target.aad) != 0))
 		target.runs_as = GetUserId();
+	else if (registered)
+		target.runs_as = owner_of(registered->relid);
 	if (registered && !column_is_native(registered))
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("column \"%s\" of table \"%s\" is adopted with scheme %s", target.name,
