@@ -16,6 +16,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/catalog.h"
+#include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_inherits.h"
@@ -82,12 +83,19 @@ column_lock_ancestors(Oid relid)
 List *
 column_lock_members(Oid relid, LOCKMODE lockmode)
 {
+	List	   *members;
+	ListCell   *cell;
+
 	(void) column_lock_ancestors(relid);
 	LockRelationOid(relid, lockmode);
 	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
 						errmsg("relation with OID %u does not exist", relid)));
-	return find_all_inheritors(relid, lockmode, NULL);
+	members = find_all_inheritors(relid, lockmode, NULL);
+	foreach(cell, members)
+		if (lfirst_oid(cell) != relid && isOtherTempNamespace(get_rel_namespace(lfirst_oid(cell))))
+			members = foreach_delete_current(members, cell);
+	return members;
 }
 
 /* Refuses everything but tables, saying why. */

@@ -245,7 +245,10 @@ extern void column_check_owner(Oid relid);
  */
 extern List *column_lock_ancestors(Oid relid);
 
-/* Locks a relation and its children, in a fixed order; their OIDs. */
+/*
+ * Locks a relation and its children, in a fixed order; their OIDs, without those of
+ * temporary tables of other sessions, which nobody else can read.
+ */
 extern List *column_lock_members(Oid relid, LOCKMODE lockmode);
 
 /* Refuses a relation that cannot be rotated, saying why; column number in it. */
