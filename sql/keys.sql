@@ -100,6 +100,14 @@ SELECT * FROM dbcrypt_register_keys();
 SELECT * FROM dbcrypt_key_status;
 SELECT key_id, created_at <= now() AS created, revoked_at, dbcrypt_decrypt(canary) AS canary, comment FROM dbcrypt_keys ORDER BY key_id;
 
+-- A statement that revokes a key cannot write under it too.
+CREATE TABLE written (v text);
+SELECT dbcrypt_register_column('written', 'v');
+WITH w AS (INSERT INTO written VALUES ('dbc1AXLNboQixAcAERERERERERERERERoj3jOq9gTKDxH6sH6t5ZeeVQzrCJUQ==') RETURNING 1)
+    SELECT dbcrypt_revoke_key('72cd6e8422c407') FROM w;
+SELECT count(*) FROM written;
+DROP TABLE written;
+
 -- Revoke and reinstate, and what each makes of the ring.
 SELECT dbcrypt_revoke_key('75877bb41d393b');
 SELECT dbcrypt_revoke_key('72cd6e8422c407');

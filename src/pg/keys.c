@@ -6,6 +6,7 @@
 
 #include "access/relation.h"
 #include "access/tableam.h"
+#include "commands/tablecmds.h"
 #include "commands/trigger.h"
 #include "dbcrypt.h"
 #include "executor/spi.h"
@@ -151,6 +152,8 @@ check_key_unused(const char *key_id)
 		{
 			Relation	rel = relation_open(lfirst_oid(member), NoLock);
 
+			/* The statement that asks may be writing too, unseen. */
+			CheckTableNotInUse(rel, "revoke a key of");
 			if (rel->rd_rel->relkind == RELKIND_RELATION &&
 				get_attnum(RelationGetRelid(rel), search.target->name) > 0)
 				identify_values(rel, search.target, note_use, &search);
