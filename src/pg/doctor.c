@@ -63,11 +63,11 @@ typedef struct SeenColumn
 /* What one run knows. */
 typedef struct Doctor
 {
-	bool has_ring;		/* false when its sources cannot be read */
-	List *registered;	/* of TargetColumn */
-	List *known;		/* key ids in dbcrypt_keys */
-	List *revoked;		/* those that are revoked */
-	List *seen;			/* of SeenColumn */
+	bool has_ring;	  /* false when its sources cannot be read */
+	List *registered; /* of TargetColumn */
+	List *known;	  /* key ids in dbcrypt_keys */
+	List *revoked;	  /* those that are revoked */
+	List *seen;		  /* of SeenColumn */
 	List *findings;
 } Doctor;
 
@@ -342,14 +342,13 @@ count_values(const Doctor *doctor, Relation rel, AttrNumber attnum, List **talli
 /* The values of one relation of an adopted column, to count. */
 typedef struct AdoptedValues
 {
-	Relation	rel;
+	Relation rel;
 	const TargetColumn *target;
-	List	  **tallies;
+	List **tallies;
 } AdoptedValues;
 
 static bool
-count_adopted_value(void *arg, Relation rel, CipherState state, const char *key_id,
-					ItemPointer tid)
+count_adopted_value(void *arg, Relation rel, CipherState state, const char *key_id, ItemPointer tid)
 {
 	tally_value(((AdoptedValues *) arg)->tallies, state, key_id, rel, tid);
 	return true;
@@ -369,7 +368,7 @@ count_adopted_values(Doctor *doctor, char *subject, Relation rel, const TargetCo
 					 List **tallies)
 {
 	AdoptedValues values = {rel, target, tallies};
-	ErrorData  *error = attempt(identify_adopted, &values);
+	ErrorData *error = attempt(identify_adopted, &values);
 
 	if (error)
 		add_finding(doctor, SEVERITY_ERROR, subject,

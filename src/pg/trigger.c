@@ -183,8 +183,8 @@ prepare(TriggerData *data)
 		target.runs_as = owner_of(registered->relid);
 	if (registered && !column_is_native(registered))
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("column \"%s\" of table \"%s\" is adopted with scheme %s", target.name,
-							   RelationGetRelationName(rel),
+						errmsg("column \"%s\" of table \"%s\" is adopted with scheme %s",
+							   target.name, RelationGetRelationName(rel),
 							   dbcrypt_scheme_traits_of(registered->scheme)->name),
 						errdetail("The trigger would write native envelopes into it."),
 						errhint("The application encrypts such values; drop trigger \"%s\", or run "
