@@ -95,7 +95,8 @@ SELECT dbcrypt_adopt('sso', 'b', 'tooljet', '{"table": "b", "json": "$.a.secret"
 INSERT INTO sso VALUES
     (1, '{ "clientId" : "x",  "clientSecret":"plain", "n": 1.50, "list": [ {"other_SECRET": "two"}, "secret" ], "é\u0041\"" : "\u00e9\n" }', '{"a": {"secret": "in"}, "secret": "out", "b": {"a": {"secret": "deep"}}}'),
     (2, '{"secretive": null, "secret": 1, "nested_secret": {"a": "b"}}', '{"a": [{"secret": "element"}, {"secret": "another"}]}'),
-    (3, NULL, NULL), (4, '[]', '"scalar"'), (5, '"secret"', '{}');
+    (3, NULL, NULL), (4, '[]', '"scalar"'), (5, '"secret"', '{}'),
+    (6, '{"zero": "a\u0000b\\u0000", "secret": "six"}', NULL);
 CREATE TABLE plain AS SELECT * FROM sso;
 SELECT * FROM dbcrypt_encrypt_column('sso', 'configs');
 SELECT * FROM dbcrypt_encrypt_column('sso', 'b');
@@ -113,6 +114,11 @@ CALL dbcrypt_rotate_in_place('sso', 'b');
 CALL dbcrypt_rotate_online('sso', 'b');
 SELECT * FROM masked ORDER BY id;
 SELECT id FROM sso JOIN before USING (id) WHERE sso.configs::text <> before.configs::text OR sso.b <> before.b ORDER BY id;
+-- What no text can hold is not changed to be encrypted.
+BEGIN;
+INSERT INTO sso VALUES (7, '{"secret": "a\u0000b"}');
+SELECT * FROM dbcrypt_encrypt_column('sso', 'configs');
+ROLLBACK;
 -- A row with values under two keys: neither can be revoked unseen.
 BEGIN;
 UPDATE sso SET configs = json_build_object('a', before.configs, 'b', sso.configs) FROM before WHERE sso.id = 1 AND before.id = 1;
