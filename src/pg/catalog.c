@@ -29,18 +29,18 @@ enum
 static Oid
 extension_namespace(void)
 {
-	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
+	Relation rel = table_open(ExtensionRelationId, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
-	HeapTuple	tuple;
-	Oid			namespace = InvalidOid;
+	HeapTuple tuple;
+	Oid namespace = InvalidOid;
 
 	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
 				CStringGetDatum("dbcrypt"));
 	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
-		namespace = ((Form_pg_extension) GETSTRUCT(tuple))->extnamespace;
+	namespace = ((Form_pg_extension) GETSTRUCT(tuple))->extnamespace;
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return namespace;
@@ -49,7 +49,7 @@ extension_namespace(void)
 Oid
 catalog_relation(const char *name)
 {
-	Oid			namespace = extension_namespace();
+	Oid namespace = extension_namespace();
 
 	return OidIsValid(namespace) ? get_relname_relid(name, namespace) : InvalidOid;
 }
@@ -57,7 +57,7 @@ catalog_relation(const char *name)
 char *
 catalog_relation_name(const char *name)
 {
-	Oid			namespace = extension_namespace();
+	Oid namespace = extension_namespace();
 
 	if (!OidIsValid(namespace))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -69,11 +69,11 @@ catalog_relation_name(const char *name)
 Oid
 catalog_read_key_states(dbcrypt_ring *ring)
 {
-	Oid			relid = catalog_relation("dbcrypt_keys");
-	Relation	rel;
+	Oid relid = catalog_relation("dbcrypt_keys");
+	Relation rel;
 	SysScanDesc scan;
-	HeapTuple	tuple;
-	size_t		count = dbcrypt_ring_count(ring);
+	HeapTuple tuple;
+	size_t count = dbcrypt_ring_count(ring);
 
 	for (size_t i = 0; i < count; i++)
 		dbcrypt_ring_set_state(ring, i, 0);
@@ -84,16 +84,16 @@ catalog_read_key_states(dbcrypt_ring *ring)
 	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		Datum		values[Natts_keys];
-		bool		nulls[Natts_keys];
-		char	   *key_id;
+		Datum values[Natts_keys];
+		bool nulls[Natts_keys];
+		char *key_id;
 
 		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
 		key_id = TextDatumGetCString(values[Anum_keys_key_id - 1]);
 		for (size_t i = 0; i < count; i++)
 		{
 			struct varlena *canary;
-			unsigned	state = DBCRYPT_STATE_REGISTERED;
+			unsigned state = DBCRYPT_STATE_REGISTERED;
 
 			if (strcmp(key_id, dbcrypt_ring_key_id(ring, i)) != 0)
 				continue;
@@ -114,16 +114,16 @@ catalog_read_key_states(dbcrypt_ring *ring)
 List *
 catalog_keys(void)
 {
-	Relation	rel = table_open(catalog_relation("dbcrypt_keys"), AccessShareLock);
+	Relation rel = table_open(catalog_relation("dbcrypt_keys"), AccessShareLock);
 	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
-	List	   *keys = NIL;
-	HeapTuple	tuple;
+	List *keys = NIL;
+	HeapTuple tuple;
 
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		RegisteredKey *key = palloc(sizeof(RegisteredKey));
-		Datum		values[Natts_keys];
-		bool		nulls[Natts_keys];
+		Datum values[Natts_keys];
+		bool nulls[Natts_keys];
 
 		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
 		strlcpy(key->key_id, TextDatumGetCString(values[Anum_keys_key_id - 1]),
@@ -140,9 +140,9 @@ uint64
 catalog_execute(const char *query, int nargs, Oid *types, Datum *values, const char *nulls,
 				int expected)
 {
-	Oid			relid = catalog_relation("dbcrypt_keys");
+	Oid relid = catalog_relation("dbcrypt_keys");
 	OwnerContext saved;
-	int			result;
+	int result;
 
 	if (!OidIsValid(relid))
 		(void) catalog_relation_name("dbcrypt_keys");

@@ -55,13 +55,13 @@ bool
 column_is_native(const TargetColumn *target)
 {
 	return (target->scheme == NULL || target->scheme == scheme_native()) &&
-		target->options.where == NULL && target->options.json == NULL;
+		   target->options.where == NULL && target->options.json == NULL;
 }
 
 void
 column_check_owner(Oid relid)
 {
-	char	   *name = get_rel_name(relid);
+	char *name = get_rel_name(relid);
 
 	if (name == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
@@ -73,7 +73,7 @@ column_check_owner(Oid relid)
 List *
 column_lock_ancestors(Oid relid)
 {
-	List	   *ancestors = get_partition_ancestors(relid);
+	List *ancestors = get_partition_ancestors(relid);
 
 	for (int i = list_length(ancestors) - 1; i >= 0; i--)
 		LockRelationOid(list_nth_oid(ancestors, i), AccessShareLock);
@@ -83,8 +83,8 @@ column_lock_ancestors(Oid relid)
 List *
 column_lock_members(Oid relid, LOCKMODE lockmode)
 {
-	List	   *members;
-	ListCell   *cell;
+	List *members;
+	ListCell *cell;
 
 	(void) column_lock_ancestors(relid);
 	LockRelationOid(relid, lockmode);
@@ -125,9 +125,9 @@ check_relkind(Relation rel)
 			break;
 	}
 	if (kind)
-		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-						errmsg("dbcrypt cannot work on \"%s\"", name),
-						errdetail("It is %s.", kind)));
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("dbcrypt cannot work on \"%s\"", name),
+				 errdetail("It is %s.", kind)));
 	if (IsSystemRelation(rel))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 						errmsg("dbcrypt cannot work on \"%s\"", name),
@@ -138,21 +138,21 @@ check_relkind(Relation rel)
 						errdetail("It is a temporary table of another session.")));
 	if (RelationGetRelid(rel) == catalog_relation("dbcrypt_keys") ||
 		RelationGetRelid(rel) == catalog_relation("dbcrypt_columns"))
-		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-						errmsg("dbcrypt cannot work on \"%s\"", name),
-						errdetail("It is a table of the extension itself.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("dbcrypt cannot work on \"%s\"", name),
+				 errdetail("It is a table of the extension itself.")));
 }
 
 Bitmapset *
 column_dependents(Relation rel, AttrNumber attnum)
 {
-	TupleDesc	desc = RelationGetDescr(rel);
-	int			self = attnum - FirstLowInvalidHeapAttributeNumber;
-	Bitmapset  *changed = bms_make_singleton(self);
+	TupleDesc desc = RelationGetDescr(rel);
+	int self = attnum - FirstLowInvalidHeapAttributeNumber;
+	Bitmapset *changed = bms_make_singleton(self);
 
 	for (int i = 0; i < desc->natts; i++)
 	{
-		Bitmapset  *sources = NULL;
+		Bitmapset *sources = NULL;
 
 		if (TupleDescAttr(desc, i)->attgenerated != ATTRIBUTE_GENERATED_STORED)
 			continue;
@@ -171,25 +171,25 @@ column_dependents(Relation rel, AttrNumber attnum)
 static char *
 foreign_key_of(Relation rel, AttrNumber attnum)
 {
-	Bitmapset  *changed = column_dependents(rel, attnum);
-	Relation	constraints = table_open(ConstraintRelationId, AccessShareLock);
+	Bitmapset *changed = column_dependents(rel, attnum);
+	Relation constraints = table_open(ConstraintRelationId, AccessShareLock);
 	SysScanDesc scan = systable_beginscan(constraints, InvalidOid, false, NULL, 0, NULL);
-	HeapTuple	tuple;
-	char	   *name = NULL;
+	HeapTuple tuple;
+	char *name = NULL;
 
 	while (name == NULL && HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_constraint constraint = (Form_pg_constraint) GETSTRUCT(tuple);
-		int			sides[] = {Anum_pg_constraint_conkey, Anum_pg_constraint_confkey};
-		Oid			relids[] = {constraint->conrelid, constraint->confrelid};
+		int sides[] = {Anum_pg_constraint_conkey, Anum_pg_constraint_confkey};
+		Oid relids[] = {constraint->conrelid, constraint->confrelid};
 
 		if (constraint->contype != CONSTRAINT_FOREIGN)
 			continue;
 		for (size_t i = 0; i < lengthof(sides); i++)
 		{
-			bool		isnull;
-			Datum		keys;
-			ArrayType  *array;
+			bool isnull;
+			Datum keys;
+			ArrayType *array;
 
 			if (relids[i] != RelationGetRelid(rel))
 				continue;
@@ -237,8 +237,8 @@ static void
 check_json(Relation rel, AttrNumber attnum, const TargetColumn *target)
 {
 	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
-	Oid			type = getBaseType(attribute->atttypid);
-	bool		is_json = type == JSONOID || type == JSONBOID;
+	Oid type = getBaseType(attribute->atttypid);
+	bool is_json = type == JSONOID || type == JSONBOID;
 
 	if (is_json == (target->options.json != NULL))
 		return;
@@ -253,7 +253,7 @@ check_json(Relation rel, AttrNumber attnum, const TargetColumn *target)
 static void
 check_partition_key(Relation rel, const char *column)
 {
-	AttrNumber	attnum = get_attnum(RelationGetRelid(rel), column);
+	AttrNumber attnum = get_attnum(RelationGetRelid(rel), column);
 
 	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE &&
 		has_partition_attrs(rel, bms_make_singleton(attnum - FirstLowInvalidHeapAttributeNumber),
@@ -268,19 +268,19 @@ static Bitmapset *
 inputs_of_column(Relation rel, AttrNumber attnum, const TargetColumn *target)
 {
 	const ColumnOptions *options = &target->options;
-	Bitmapset  *inputs = NULL;
+	Bitmapset *inputs = NULL;
 	OwnerContext saved;
 
 	owner_enter(owner_of(target->relid), &saved);
 	if (target->aad)
 		inputs = expression_inputs(rel, attnum, target->aad, "AAD", TEXTOID);
 	if (options->attribute_expression)
-		inputs = bms_add_members(inputs, expression_inputs(rel, attnum,
-														   options->attribute_expression,
-														   "attribute", TEXTOID));
+		inputs =
+			bms_add_members(inputs, expression_inputs(rel, attnum, options->attribute_expression,
+													  "attribute", TEXTOID));
 	if (options->where)
-		inputs = bms_add_members(inputs, expression_inputs(rel, attnum, options->where, "where",
-														   BOOLOID));
+		inputs = bms_add_members(inputs,
+								 expression_inputs(rel, attnum, options->where, "where", BOOLOID));
 	owner_leave(&saved);
 	return inputs;
 }
@@ -293,15 +293,15 @@ inputs_of_column(Relation rel, AttrNumber attnum, const TargetColumn *target)
 static void
 check_not_read(Relation rel, AttrNumber attnum, AttrNumber companion)
 {
-	Bitmapset  *changed = column_dependents(rel, attnum);
-	ListCell   *cell;
+	Bitmapset *changed = column_dependents(rel, attnum);
+	ListCell *cell;
 
 	if (companion != InvalidAttrNumber)
 		changed = bms_add_members(changed, column_dependents(rel, companion));
 	foreach(cell, columns_registered())
 	{
 		TargetColumn *other = lfirst(cell);
-		AttrNumber	other_attnum = get_attnum(RelationGetRelid(rel), other->name);
+		AttrNumber other_attnum = get_attnum(RelationGetRelid(rel), other->name);
 
 		if (other_attnum <= 0 || other_attnum == attnum ||
 			!list_member_oid(find_all_inheritors(other->relid, NoLock, NULL),
@@ -309,10 +309,10 @@ check_not_read(Relation rel, AttrNumber attnum, AttrNumber companion)
 			continue;
 		if (other->options.companion &&
 			get_attnum(RelationGetRelid(rel), other->options.companion) == attnum)
-			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-							errmsg("column \"%s\" of table \"%s\" is the companion of column \"%s\"",
-								   other->options.companion, RelationGetRelationName(rel),
-								   other->name)));
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("column \"%s\" of table \"%s\" is the companion of column \"%s\"",
+							other->options.companion, RelationGetRelationName(rel), other->name)));
 		if (bms_overlap(inputs_of_column(rel, other_attnum, other), changed))
 			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 							errmsg("column \"%s\" of table \"%s\" is part of the AAD of column "
@@ -328,14 +328,14 @@ check_not_read(Relation rel, AttrNumber attnum, AttrNumber companion)
 static void
 check_partition_keys(Relation rel, const char *column)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	check_partition_key(rel, column);
 	if (!rel->rd_rel->relispartition)
 		return;
 	foreach(cell, get_partition_ancestors(RelationGetRelid(rel)))
 	{
-		Relation	ancestor = relation_open(lfirst_oid(cell), AccessShareLock);
+		Relation ancestor = relation_open(lfirst_oid(cell), AccessShareLock);
 
 		check_partition_key(ancestor, column);
 		relation_close(ancestor, AccessShareLock);
@@ -347,7 +347,7 @@ static AttrNumber
 check_companion(Relation rel, AttrNumber attnum, const TargetColumn *target)
 {
 	const char *companion = target->options.companion;
-	AttrNumber	companion_attnum;
+	AttrNumber companion_attnum;
 	Form_pg_attribute attribute;
 	const char *reason = NULL;
 
@@ -355,7 +355,7 @@ check_companion(Relation rel, AttrNumber attnum, const TargetColumn *target)
 		return InvalidAttrNumber;
 	companion_attnum = get_attnum(RelationGetRelid(rel), companion);
 	if (companion_attnum <= 0)
-		return InvalidAttrNumber;	/* cipher_init says more */
+		return InvalidAttrNumber; /* cipher_init says more */
 	attribute = TupleDescAttr(RelationGetDescr(rel), companion_attnum - 1);
 	if (companion_attnum == attnum)
 		reason = "It is the encrypted column itself.";
@@ -381,8 +381,8 @@ AttrNumber
 column_check_relation(Relation rel, const TargetColumn *target)
 {
 	const char *column = target->name;
-	AttrNumber	attnum;
-	char	   *foreign_key;
+	AttrNumber attnum;
+	char *foreign_key;
 
 	check_relkind(rel);
 	attnum = get_attnum(RelationGetRelid(rel), column);
@@ -404,8 +404,8 @@ column_check_relation(Relation rel, const TargetColumn *target)
 	foreign_key = foreign_key_of(rel, attnum);
 	if (foreign_key)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("column \"%s\" of table \"%s\" is part of foreign key \"%s\"", column,
-							   RelationGetRelationName(rel), foreign_key)));
+						errmsg("column \"%s\" of table \"%s\" is part of foreign key \"%s\"",
+							   column, RelationGetRelationName(rel), foreign_key)));
 	check_not_read(rel, attnum, check_companion(rel, attnum, target));
 	return attnum;
 }
@@ -414,10 +414,10 @@ column_check_relation(Relation rel, const TargetColumn *target)
 static bool
 read_row(HeapTuple tuple, TupleDesc desc, TargetColumn *target)
 {
-	Datum		values[Natts_columns];
-	bool		nulls[Natts_columns];
+	Datum values[Natts_columns];
+	bool nulls[Natts_columns];
 
-	HeapTuple	attribute;
+	HeapTuple attribute;
 
 	heap_deform_tuple(tuple, desc, values, nulls);
 	target->relid = DatumGetObjectId(values[Anum_columns_table - 1]);
@@ -430,8 +430,8 @@ read_row(HeapTuple tuple, TupleDesc desc, TargetColumn *target)
 		ReleaseSysCache(attribute);
 	}
 	target->registered_name = pstrdup(NameStr(*DatumGetName(values[Anum_columns_column - 1])));
-	target->aad = nulls[Anum_columns_aad - 1] ? NULL :
-		TextDatumGetCString(values[Anum_columns_aad - 1]);
+	target->aad =
+		nulls[Anum_columns_aad - 1] ? NULL : TextDatumGetCString(values[Anum_columns_aad - 1]);
 	target->scheme = scheme_named(TextDatumGetCString(values[Anum_columns_scheme - 1]));
 	options_read(DatumGetJsonbP(values[Anum_columns_options - 1]), &target->options);
 	return target->name != NULL;
@@ -452,11 +452,11 @@ compare_targets(const ListCell *a, const ListCell *b)
 static List *
 read_registry(void)
 {
-	Oid			relid = catalog_relation("dbcrypt_columns");
-	List	   *targets = NIL;
-	Relation	rel;
+	Oid relid = catalog_relation("dbcrypt_columns");
+	List *targets = NIL;
+	Relation rel;
 	SysScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	if (!OidIsValid(relid))
 		return NIL;
@@ -478,8 +478,8 @@ read_registry(void)
 List *
 columns_registered(void)
 {
-	List	   *targets = read_registry();
-	ListCell   *cell;
+	List *targets = read_registry();
+	ListCell *cell;
 
 	foreach(cell, targets)
 		if (((TargetColumn *) lfirst(cell))->name == NULL)
@@ -490,7 +490,7 @@ columns_registered(void)
 TargetColumn *
 column_registered(Oid relid, AttrNumber attnum)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, columns_registered())
 	{
@@ -506,7 +506,7 @@ TargetColumn *
 column_covering(Oid relid, const char *name)
 {
 	TargetColumn *own = column_registered(relid, get_attnum(relid, name));
-	ListCell   *cell;
+	ListCell *cell;
 
 	if (own)
 		return own;
@@ -524,9 +524,9 @@ column_covering(Oid relid, const char *name)
 void
 column_register(const TargetColumn *target)
 {
-	Oid			types[] = {REGCLASSOID, NAMEOID, TEXTOID, TEXTOID, JSONBOID};
-	Datum		values[5];
-	char		nulls[] = "     ";
+	Oid types[] = {REGCLASSOID, NAMEOID, TEXTOID, TEXTOID, JSONBOID};
+	Datum values[5];
+	char nulls[] = "     ";
 
 	if (get_rel_persistence(target->relid) == RELPERSISTENCE_TEMP || OidIsValid(target->runs_as))
 		return;
@@ -547,8 +547,8 @@ column_register(const TargetColumn *target)
 bool
 column_unregister(Oid relid, AttrNumber attnum)
 {
-	Oid			types[] = {REGCLASSOID, INT2OID};
-	Datum		values[2];
+	Oid types[] = {REGCLASSOID, INT2OID};
+	Datum values[2];
 
 	values[0] = ObjectIdGetDatum(relid);
 	values[1] = Int16GetDatum(attnum);
@@ -584,7 +584,7 @@ Datum
 dbcrypt_register_column(PG_FUNCTION_ARGS)
 {
 	TargetColumn target = {.relid = PG_GETARG_OID(0)};
-	Relation	rel;
+	Relation rel;
 	OwnerContext saved;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
@@ -617,9 +617,9 @@ dbcrypt_register_column(PG_FUNCTION_ARGS)
 Datum
 dbcrypt_unregister_column(PG_FUNCTION_ARGS)
 {
-	Oid			relid = PG_GETARG_OID(0);
-	char	   *column = NameStr(*PG_GETARG_NAME(1));
-	bool		unregistered;
+	Oid relid = PG_GETARG_OID(0);
+	char *column = NameStr(*PG_GETARG_NAME(1));
+	bool unregistered;
 
 	column_check_owner(relid);
 	SPI_connect();
@@ -636,9 +636,9 @@ dbcrypt_unregister_column(PG_FUNCTION_ARGS)
 Datum
 dbcrypt_column_number(PG_FUNCTION_ARGS)
 {
-	Oid			relid = PG_GETARG_OID(0);
-	char	   *column = NameStr(*PG_GETARG_NAME(1));
-	AttrNumber	attnum = get_attnum(relid, column);
+	Oid relid = PG_GETARG_OID(0);
+	char *column = NameStr(*PG_GETARG_NAME(1));
+	AttrNumber attnum = get_attnum(relid, column);
 
 	if (attnum <= 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
@@ -651,7 +651,7 @@ dbcrypt_column_number(PG_FUNCTION_ARGS)
 Datum
 dbcrypt_columns_follow(PG_FUNCTION_ARGS)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
@@ -661,8 +661,8 @@ dbcrypt_columns_follow(PG_FUNCTION_ARGS)
 	foreach(cell, read_registry())
 	{
 		TargetColumn *target = lfirst(cell);
-		Oid			types[] = {REGCLASSOID, INT2OID, NAMEOID};
-		Datum		values[3];
+		Oid types[] = {REGCLASSOID, INT2OID, NAMEOID};
+		Datum values[3];
 
 		values[0] = ObjectIdGetDatum(target->relid);
 		values[1] = Int16GetDatum(target->attnum);

@@ -100,7 +100,7 @@ static inline void
 compat_init_range_table(EState *estate, RangeTblEntry *rte, Bitmapset *updated)
 {
 #if PG_VERSION_NUM >= 160000
-	List	   *perminfos = NIL;
+	List *perminfos = NIL;
 	RTEPermissionInfo *perminfo = addRTEPermissionInfo(&perminfos, rte);
 
 	perminfo->updatedCols = updated;
@@ -121,21 +121,20 @@ compat_init_range_table(EState *estate, RangeTblEntry *rte, Bitmapset *updated)
  */
 static inline TM_Result
 compat_update_tuple(ResultRelInfo *result, EState *estate, ItemPointer tid, TupleTableSlot *slot,
-					Snapshot snapshot, bool wait, TM_FailureData *failure,
-					LockTupleMode *lockmode, bool *cold, List **rechecks)
+					Snapshot snapshot, bool wait, TM_FailureData *failure, LockTupleMode *lockmode,
+					bool *cold, List **rechecks)
 {
-	TM_Result	status;
+	TM_Result status;
 #if PG_VERSION_NUM >= 160000
 	TU_UpdateIndexes update_indexes = TU_None;
 #else
-	bool		update_indexes = false;
+	bool update_indexes = false;
 #endif
 
 	*cold = false;
 	*rechecks = NIL;
-	status = table_tuple_update(result->ri_RelationDesc, tid, slot, estate->es_output_cid,
-								snapshot, InvalidSnapshot, wait, failure, lockmode,
-								&update_indexes);
+	status = table_tuple_update(result->ri_RelationDesc, tid, slot, estate->es_output_cid, snapshot,
+								InvalidSnapshot, wait, failure, lockmode, &update_indexes);
 	if (status != TM_Ok)
 		return status;
 #if PG_VERSION_NUM >= 160000

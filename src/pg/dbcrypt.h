@@ -25,10 +25,10 @@
 /* Where a value stands, for an error's DETAIL; rel NULL when nowhere. */
 typedef struct ValuePlace
 {
-	Relation	rel;
-	AttrNumber	attnum;
+	Relation rel;
+	AttrNumber attnum;
 	ItemPointerData tid;
-	bool		adopted;		/* the column is of another application's scheme */
+	bool adopted; /* the column is of another application's scheme */
 } ValuePlace;
 
 /* Throws what status means; key_id and place may be NULL. */
@@ -104,19 +104,19 @@ extern dbcrypt_ring *session_ring_if_loaded(void);
 /* ---- catalog.c ---- */
 
 /* OID of a table of the extension's schema, InvalidOid without the extension. */
-extern Oid	catalog_relation(const char *name);
+extern Oid catalog_relation(const char *name);
 
 /* The same, for use in a query: quoted and qualified. */
 extern char *catalog_relation_name(const char *name);
 
 /* Sets each ring key's state from dbcrypt_keys; its OID, to watch for changes. */
-extern Oid	catalog_read_key_states(dbcrypt_ring *ring);
+extern Oid catalog_read_key_states(dbcrypt_ring *ring);
 
 /* A row of dbcrypt_keys. */
 typedef struct RegisteredKey
 {
-	char		key_id[DBCRYPT_KEY_ID_LEN + 1];
-	bool		revoked;
+	char key_id[DBCRYPT_KEY_ID_LEN + 1];
+	bool revoked;
 } RegisteredKey;
 
 /* Every row of dbcrypt_keys, as RegisteredKey. */
@@ -132,7 +132,7 @@ extern uint64 catalog_execute(const char *query, int nargs, Oid *types, Datum *v
 typedef struct Bytes
 {
 	const uint8_t *data;
-	size_t		size;
+	size_t size;
 } Bytes;
 
 /* The UTF-8 of a detoasted text in the database's encoding. */
@@ -146,13 +146,13 @@ extern struct varlena *utf8_to_text(struct varlena *utf8);
 /* What owner_enter saves and owner_leave restores. */
 typedef struct OwnerContext
 {
-	Oid			userid;
-	int			security;
-	int			nestlevel;
+	Oid userid;
+	int security;
+	int nestlevel;
 } OwnerContext;
 
 /* The role that owns a relation; throws if it is gone. */
-extern Oid	owner_of(Oid relid);
+extern Oid owner_of(Oid relid);
 
 /* From here code runs as the relation's owner, restricted, with a fixed search_path. */
 extern void owner_enter(Oid owner, OwnerContext *saved);
@@ -171,15 +171,14 @@ extern Expr *aad_parse(Relation rel, AttrNumber attnum, const char *expression);
  * The AAD of the row in slot, in the per-tuple memory of econtext; false if the
  * expression is NULL there.
  */
-extern bool aad_evaluate(ExprState *state, ExprContext *econtext, TupleTableSlot *slot,
-						 Bytes *aad);
+extern bool aad_evaluate(ExprState *state, ExprContext *econtext, TupleTableSlot *slot, Bytes *aad);
 
 /* A prepared expression that may look into other tables. */
 typedef struct RowExpression
 {
-	Oid			type;			/* of its values: text or boolean */
-	ExprState  *state;			/* NULL with a subquery */
-	struct _SPI_plan *plan;		/* NULL without */
+	Oid type;				/* of its values: text or boolean */
+	ExprState *state;		/* NULL with a subquery */
+	struct _SPI_plan *plan; /* NULL without */
 } RowExpression;
 
 /* Parses, checks and prepares; what names the expression in errors. */
@@ -199,12 +198,12 @@ extern bool expression_evaluate(RowExpression *self, ExprContext *econtext, Tupl
 /* Where a scheme finds what is not in the value; each NULL if not given. */
 typedef struct ColumnOptions
 {
-	char	   *companion;		/* column of the key id, iv or nonce */
-	char	   *table;			/* HKDF table name */
-	char	   *attribute;		/* HKDF attribute, "_ciphertext" included */
-	char	   *attribute_expression;	/* the same, over the row */
-	char	   *where;			/* predicate: which rows hold values */
-	char	   *json;			/* $.path, or ILIKE pattern of field names */
+	char *companion;			/* column of the key id, iv or nonce */
+	char *table;				/* HKDF table name */
+	char *attribute;			/* HKDF attribute, "_ciphertext" included */
+	char *attribute_expression; /* the same, over the row */
+	char *where;				/* predicate: which rows hold values */
+	char *json;					/* $.path, or ILIKE pattern of field names */
 } ColumnOptions;
 
 /* The scheme of that name; throws for an unknown one, naming all. */
@@ -223,13 +222,13 @@ extern char *options_attribute(const char *name);
 /* A column that dbcrypt works on: what was named, or what dbcrypt_columns holds. */
 typedef struct TargetColumn
 {
-	Oid			relid;
-	AttrNumber	attnum;
-	char	   *name;			/* the column's current name */
-	char	   *registered_name;	/* the name that dbcrypt_columns holds */
-	char	   *aad;			/* expression, or NULL */
-	Oid			runs_as;		/* who evaluates expressions; InvalidOid: the table's owner */
-	const dbcrypt_scheme *scheme;	/* NULL for native */
+	Oid relid;
+	AttrNumber attnum;
+	char *name;					  /* the column's current name */
+	char *registered_name;		  /* the name that dbcrypt_columns holds */
+	char *aad;					  /* expression, or NULL */
+	Oid runs_as;				  /* who evaluates expressions; InvalidOid: the table's owner */
+	const dbcrypt_scheme *scheme; /* NULL for native */
 	ColumnOptions options;
 } TargetColumn;
 
@@ -290,22 +289,22 @@ extern bool column_unregister(Oid relid, AttrNumber attnum);
 #define CIPHER_MAX_COLUMNS 2
 typedef struct ColumnChange
 {
-	int			count;
-	AttrNumber	attnums[CIPHER_MAX_COLUMNS];
-	Datum		values[CIPHER_MAX_COLUMNS];
-	bool		nulls[CIPHER_MAX_COLUMNS];
+	int count;
+	AttrNumber attnums[CIPHER_MAX_COLUMNS];
+	Datum values[CIPHER_MAX_COLUMNS];
+	bool nulls[CIPHER_MAX_COLUMNS];
 } ColumnChange;
 
 /* What became of one value. */
 typedef enum ValueOutcome
 {
 	VALUE_NULL,
-	VALUE_CURRENT,				/* as it should be already */
-	VALUE_CHANGED,				/* the change is set */
-	VALUE_GONE,					/* the row was deleted meanwhile */
-	VALUE_BAD,					/* it does not open; only with soft_errors */
-	VALUE_SKIPPED,				/* the column's where leaves the row out */
-	VALUE_BUSY					/* someone else is changing the row; only with nowait */
+	VALUE_CURRENT, /* as it should be already */
+	VALUE_CHANGED, /* the change is set */
+	VALUE_GONE,	   /* the row was deleted meanwhile */
+	VALUE_BAD,	   /* it does not open; only with soft_errors */
+	VALUE_SKIPPED, /* the column's where leaves the row out */
+	VALUE_BUSY	   /* someone else is changing the row; only with nowait */
 } ValueOutcome;
 
 /* What one value is found to be. */
@@ -323,27 +322,27 @@ typedef enum CipherState
 /* Opens and seals the values of one column of one relation. */
 typedef struct ColumnCipher
 {
-	Relation	rel;
-	AttrNumber	attnum;
-	AttrNumber	companion;		/* column beside it, InvalidAttrNumber for none */
+	Relation rel;
+	AttrNumber attnum;
+	AttrNumber companion; /* column beside it, InvalidAttrNumber for none */
 	dbcrypt_form form;
 	const dbcrypt_scheme *scheme;
-	dbcrypt_context context;	/* of the row at work */
-	Oid			type;			/* below domains */
-	Oid			domain;			/* InvalidOid unless the type is a domain */
-	void	   *domain_cache;
-	bool		not_null;		/* the column or its domain */
-	int			max_characters; /* of varchar(n), or -1 */
-	ExprState  *aad;			/* NULL for none */
-	Oid			runs_as;		/* who evaluates all expressions */
-	RowExpression *attribute;	/* NULL for none, and so below */
+	dbcrypt_context context; /* of the row at work */
+	Oid type;				 /* below domains */
+	Oid domain;				 /* InvalidOid unless the type is a domain */
+	void *domain_cache;
+	bool not_null;			  /* the column or its domain */
+	int max_characters;		  /* of varchar(n), or -1 */
+	ExprState *aad;			  /* NULL for none */
+	Oid runs_as;			  /* who evaluates all expressions */
+	RowExpression *attribute; /* NULL for none, and so below */
 	RowExpression *where;
-	const char *json;			/* which fields are values; each has its name as attribute … */
-	bool		attribute_per_field;	/* … unless another is given */
+	const char *json;		  /* which fields are values; each has its name as attribute … */
+	bool attribute_per_field; /* … unless another is given */
 	ExprContext *econtext;
 	MemoryContext query_context;
-	bool		soft_errors;	/* return VALUE_BAD rather than throw for a bad value */
-	const char *bad_reason;		/* with VALUE_BAD, in per-tuple memory */
+	bool soft_errors;		/* return VALUE_BAD rather than throw for a bad value */
+	const char *bad_reason; /* with VALUE_BAD, in per-tuple memory */
 } ColumnCipher;
 
 /*
@@ -364,8 +363,8 @@ extern void cipher_init(ColumnCipher *cipher, Relation rel, const TargetColumn *
  * convert: to a native envelope without AAD.
  * erase: to NULL, or '' where the column cannot be; looks at no value.
  */
-extern ValueOutcome cipher_reencrypt(ColumnCipher *cipher, TupleTableSlot *slot,
-									 bool check_current, ColumnChange *change);
+extern ValueOutcome cipher_reencrypt(ColumnCipher *cipher, TupleTableSlot *slot, bool check_current,
+									 ColumnChange *change);
 extern ValueOutcome cipher_encrypt(ColumnCipher *cipher, TupleTableSlot *slot,
 								   ColumnChange *change);
 extern ValueOutcome cipher_decrypt(ColumnCipher *cipher, TupleTableSlot *slot,
@@ -382,7 +381,7 @@ extern ValueOutcome cipher_erase(ColumnCipher *cipher, TupleTableSlot *slot, Col
 extern ValueOutcome cipher_inspect(ColumnCipher *cipher, TupleTableSlot *slot);
 
 /* What a value is, and our id of its key, "" where nothing tells. */
-typedef void (*ValueVisitor) (void *arg, CipherState state, const char *key_id);
+typedef void (*ValueVisitor)(void *arg, CipherState state, const char *key_id);
 
 /*
  * identify: says what the row's value is, as cheaply as its scheme can tell.
@@ -408,7 +407,7 @@ extern dbcrypt_status value_read_header(Datum value, dbcrypt_form form, char *ke
 /* ---- json_fields.c ---- */
 
 /* What a field's value becomes; NULL leaves it. Both names are NUL-terminated. */
-typedef char *(*JsonFieldReplace) (void *arg, const char *name, const char *value);
+typedef char *(*JsonFieldReplace)(void *arg, const char *name, const char *value);
 
 /*
  * A JSON text with the string fields that pattern names replaced; NULL if none
@@ -456,9 +455,9 @@ extern void appkeys_revoke_unused(List *targets);
 typedef enum ProgressPhase
 {
 	PROGRESS_ROTATING,
-	PROGRESS_WAITING,			/* throttled */
+	PROGRESS_WAITING, /* throttled */
 	PROGRESS_VACUUMING,
-	PROGRESS_CHECKING			/* the pass that must find nothing */
+	PROGRESS_CHECKING /* the pass that must find nothing */
 } ProgressPhase;
 
 /* This backend's row of dbcrypt_progress; an abort ends it by itself. */
@@ -478,18 +477,18 @@ extern void progress_resume(void);
 /* Updates rows of one relation below the executor. */
 typedef struct RowUpdater
 {
-	Relation	rel;
-	EState	   *estate;
-	ResultRelInfo *result;		/* without its indexes when rows are only read */
+	Relation rel;
+	EState *estate;
+	ResultRelInfo *result; /* without its indexes when rows are only read */
 	ColumnCipher cipher;
-	TupleTableSlot *row;		/* as scanned, or as relocked */
+	TupleTableSlot *row; /* as scanned, or as relocked */
 	TupleTableSlot *updated;
-	char	   *table_name;		/* qualified and quoted */
-	ItemPointerData tid;		/* of the row at work, for error contexts */
-	bool		updating;
-	bool		nowait;			/* return VALUE_BUSY rather than wait for a row */
-	RepOriginId origin;			/* InvalidRepOriginId: changes are not marked */
-	int64		cold_updates;	/* those that wrote index entries */
+	char *table_name;	 /* qualified and quoted */
+	ItemPointerData tid; /* of the row at work, for error contexts */
+	bool updating;
+	bool nowait;		/* return VALUE_BUSY rather than wait for a row */
+	RepOriginId origin; /* InvalidRepOriginId: changes are not marked */
+	int64 cold_updates; /* those that wrote index entries */
 	ErrorContextCallback error_context;
 	OwnerContext owner;
 } RowUpdater;
@@ -515,15 +514,15 @@ extern void updater_build_row(RowUpdater *updater, const ColumnChange *change);
 extern ValueOutcome updater_reencrypt_row(RowUpdater *updater);
 
 /* The same with another function of cipher.c. */
-typedef ValueOutcome (*CipherFunction) (ColumnCipher *cipher, TupleTableSlot *slot,
-										ColumnChange *change);
+typedef ValueOutcome (*CipherFunction)(ColumnCipher *cipher, TupleTableSlot *slot,
+									   ColumnChange *change);
 extern ValueOutcome updater_update_row(RowUpdater *updater, CipherFunction function);
 
 /* ---- identify.c ---- */
 
 /* A value that is not NULL; false ends the scan. */
-typedef bool (*IdentifyVisitor) (void *arg, Relation rel, CipherState state, const char *key_id,
-								 ItemPointer tid);
+typedef bool (*IdentifyVisitor)(void *arg, Relation rel, CipherState state, const char *key_id,
+								ItemPointer tid);
 
 /* Visits every value of a relation that is locked, under the latest snapshot. */
 extern void identify_values(Relation rel, const TargetColumn *target, IdentifyVisitor visit,
@@ -534,10 +533,10 @@ extern void identify_values(Relation rel, const TargetColumn *target, IdentifyVi
 /* What a rotation did, in values. */
 typedef struct RotateCounts
 {
-	int64		scanned;
-	int64		rotated;
-	int64		current;
-	int64		nulls;
+	int64 scanned;
+	int64 rotated;
+	int64 current;
+	int64 nulls;
 } RotateCounts;
 
 /*
@@ -556,10 +555,10 @@ extern List *target_open(TargetColumn *target, LOCKMODE lockmode, const char *co
 typedef struct Tally
 {
 	CipherState state;
-	char		key_id[DBCRYPT_KEY_ID_LEN + 1]; /* "" for none */
-	int64		values;
-	int			nexamples;
-	char	   *examples[5];	/* places of what cannot be opened */
+	char key_id[DBCRYPT_KEY_ID_LEN + 1]; /* "" for none */
+	int64 values;
+	int nexamples;
+	char *examples[5]; /* places of what cannot be opened */
 } Tally;
 
 /* Counts a value in a list of Tally, which stays small. */

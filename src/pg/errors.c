@@ -10,7 +10,7 @@
 /* One row of the table; %s stands for a key id. */
 typedef struct StatusError
 {
-	int			sqlstate;
+	int sqlstate;
 	const char *message;
 	const char *hint;
 } StatusError;
@@ -66,8 +66,8 @@ status_message(dbcrypt_status status, const char *key_id)
 static void
 place_detail(const ValuePlace *place, const char *key_id)
 {
-	Relation	rel;
-	char	   *row = "";
+	Relation rel;
+	char *row = "";
 
 	if (place == NULL || place->rel == NULL)
 		return;
@@ -86,7 +86,7 @@ raise_status(dbcrypt_status status, dbcrypt_form form, const char *key_id, const
 {
 	const char *message = status_message(status, key_id);
 	const char *hint = status_errors[status].hint;
-	int			sqlstate = status_errors[status].sqlstate;
+	int sqlstate = status_errors[status].sqlstate;
 
 	if (status == DBCRYPT_NOT_AN_ENVELOPE && form == DBCRYPT_BINARY)
 		sqlstate = ERRCODE_INVALID_BINARY_REPRESENTATION;
@@ -94,9 +94,8 @@ raise_status(dbcrypt_status status, dbcrypt_form form, const char *key_id, const
 		(status == DBCRYPT_NOT_AN_ENVELOPE || status == DBCRYPT_AUTHENTICATION_FAILED))
 		hint = "No loaded key opens it with the column's options in dbcrypt_columns.";
 
-	ereport(ERROR,
-			(errcode(sqlstate), errmsg("%s", message), hint ? errhint("%s", hint) : 0,
-			 place_detail(place, key_id)));
+	ereport(ERROR, (errcode(sqlstate), errmsg("%s", message), hint ? errhint("%s", hint) : 0,
+					place_detail(place, key_id)));
 }
 
 /* Whether the ring holds this key and dbcrypt_keys has it revoked. */
@@ -126,7 +125,7 @@ void
 raise_value_status(dbcrypt_status status, dbcrypt_form form, struct varlena *envelope,
 				   const ValuePlace *place)
 {
-	char		key_id[DBCRYPT_KEY_ID_LEN + 1];
+	char key_id[DBCRYPT_KEY_ID_LEN + 1];
 
 	if (dbcrypt_read_header(form, (uint8_t *) VARDATA_ANY(envelope), VARSIZE_ANY_EXHDR(envelope),
 							key_id) != DBCRYPT_OK)

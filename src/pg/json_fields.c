@@ -52,8 +52,7 @@ check_no_zero(FieldWalk *walk, const char *name)
 {
 	const char *start = walk->lex->token_start;
 
-	if (memcmp(start, walk->text + (start - walk->lexed), walk->lex->token_terminator - start) !=
-		0)
+	if (memcmp(start, walk->text + (start - walk->lexed), walk->lex->token_terminator - start) != 0)
 		ereport(ERROR, (errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
 						errmsg("JSON field \"%s\" holds \\u0000, which no text can hold", name)));
 }

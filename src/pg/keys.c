@@ -51,18 +51,18 @@ dbcrypt_register_keys(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	dbcrypt_ring *ring = nonempty_ring();
-	size_t		count = dbcrypt_ring_count(ring);
-	Oid			types[] = {TEXTOID, TEXTOID};
+	size_t count = dbcrypt_ring_count(ring);
+	Oid types[] = {TEXTOID, TEXTOID};
 
 	InitMaterializedSRF(fcinfo, 0);
 	for (size_t i = 0; i < count; i++)
 	{
-		char		canary[DBCRYPT_CANARY_SIZE + 1];
+		char canary[DBCRYPT_CANARY_SIZE + 1];
 		const char *key_id = dbcrypt_ring_key_id(ring, i);
-		unsigned	state = dbcrypt_ring_state(ring, i);
+		unsigned state = dbcrypt_ring_state(ring, i);
 		dbcrypt_status status;
-		Datum		values[2];
-		bool		nulls[2] = {false};
+		Datum values[2];
+		bool nulls[2] = {false};
 
 		values[0] = CStringGetTextDatum(key_id);
 		if (!(state & DBCRYPT_STATE_REGISTERED))
@@ -94,9 +94,9 @@ dbcrypt_loaded_keys(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	for (size_t i = 0; i < dbcrypt_ring_count(ring); i++)
 	{
-		unsigned	state = dbcrypt_ring_state(ring, i);
-		Datum		values[3];
-		bool		nulls[3] = {false};
+		unsigned state = dbcrypt_ring_state(ring, i);
+		Datum values[3];
+		bool nulls[3] = {false};
 
 		values[0] = CStringGetTextDatum(dbcrypt_ring_key_id(ring, i));
 		values[1] = BoolGetDatum(i == 0);
@@ -112,16 +112,15 @@ typedef struct KeySearch
 {
 	const char *key_id;
 	const TargetColumn *target;
-	StringInfoData uses;		/* a line for each relation that has one */
+	StringInfoData uses; /* a line for each relation that has one */
 } KeySearch;
 
 /* Notes the first value under the key, or one that any key might be behind. */
 static bool
 note_use(void *arg, Relation rel, CipherState state, const char *key_id, ItemPointer tid)
 {
-	KeySearch  *search = arg;
-	bool		unknown = key_id[0] == '\0' &&
-		(state == CIPHER_NOT_LOADED || state == CIPHER_FAILED);
+	KeySearch *search = arg;
+	bool unknown = key_id[0] == '\0' && (state == CIPHER_NOT_LOADED || state == CIPHER_FAILED);
 
 	if (!unknown && strcmp(key_id, search->key_id) != 0)
 		return true;
@@ -129,8 +128,7 @@ note_use(void *arg, Relation rel, CipherState state, const char *key_id, ItemPoi
 					 search->uses.len > 0 ? "\n" : "",
 					 get_namespace_name(RelationGetNamespace(rel)), RelationGetRelationName(rel),
 					 search->target->name, ItemPointerGetBlockNumber(tid),
-					 ItemPointerGetOffsetNumber(tid),
-					 unknown ? ", which no loaded key opens" : "");
+					 ItemPointerGetOffsetNumber(tid), unknown ? ", which no loaded key opens" : "");
 	return false;
 }
 
@@ -138,19 +136,19 @@ note_use(void *arg, Relation rel, CipherState state, const char *key_id, ItemPoi
 static void
 check_key_unused(const char *key_id)
 {
-	KeySearch	search = {.key_id = key_id};
-	ListCell   *cell;
+	KeySearch search = {.key_id = key_id};
+	ListCell *cell;
 
 	initStringInfo(&search.uses);
 	LockRelationOid(catalog_relation("dbcrypt_columns"), ShareLock);
 	foreach(cell, columns_registered())
 	{
-		ListCell   *member;
+		ListCell *member;
 
 		search.target = lfirst(cell);
 		foreach(member, column_lock_members(search.target->relid, ShareLock))
 		{
-			Relation	rel = relation_open(lfirst_oid(member), NoLock);
+			Relation rel = relation_open(lfirst_oid(member), NoLock);
 
 			/* The statement that asks may be writing too, unseen. */
 			CheckTableNotInUse(rel, "revoke a key of");
@@ -161,19 +159,19 @@ check_key_unused(const char *key_id)
 		}
 	}
 	if (search.uses.len > 0)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
-						errmsg("encryption key %s is still in use", key_id),
-						errdetail("%s", search.uses.data),
-						errhint("Run dbcrypt_rotate_all() first.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("encryption key %s is still in use", key_id),
+				 errdetail("%s", search.uses.data), errhint("Run dbcrypt_rotate_all() first.")));
 }
 
 /* Sets or clears revoked_at of a registered key. */
 static void
 set_revoked(text *key_id, const char *revoked_at)
 {
-	Oid			types[] = {TEXTOID};
-	Datum		values[1];
-	uint64		updated;
+	Oid types[] = {TEXTOID};
+	Datum values[1];
+	uint64 updated;
 
 	values[0] = PointerGetDatum(key_id);
 	SPI_connect();
@@ -182,26 +180,27 @@ set_revoked(text *key_id, const char *revoked_at)
 							  1, types, values, NULL, SPI_OK_UPDATE);
 	SPI_finish();
 	if (updated == 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("encryption key %s is not in dbcrypt_keys", text_to_cstring(key_id)),
-						errhint("Only a registered key can be revoked; see dbcrypt_register_keys().")));
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("encryption key %s is not in dbcrypt_keys", text_to_cstring(key_id)),
+				 errhint("Only a registered key can be revoked; see dbcrypt_register_keys().")));
 }
 
 /* dbcrypt_revoke_key(key_id text): from its commit on, nobody uses the key. */
 Datum
 dbcrypt_revoke_key(PG_FUNCTION_ARGS)
 {
-	text	   *key_id = PG_GETARG_TEXT_PP(0);
-	char	   *id = text_to_cstring(key_id);
+	text *key_id = PG_GETARG_TEXT_PP(0);
+	char *id = text_to_cstring(key_id);
 	dbcrypt_ring *ring;
 
 	PreventCommandDuringRecovery("dbcrypt_revoke_key");
 	ring = session_ring();
 	if (dbcrypt_ring_count(ring) > 0 && strcmp(id, dbcrypt_ring_key_id(ring, 0)) == 0)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
-						errmsg("encryption key %s is still in use", id),
-						errdetail("It is the primary key of this session."),
-						errhint("Put a new key first in dbcrypt.key_file and rotate.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE), errmsg("encryption key %s is still in use", id),
+				 errdetail("It is the primary key of this session."),
+				 errhint("Put a new key first in dbcrypt.key_file and rotate.")));
 	check_key_unused(id);
 	set_revoked(key_id, "coalesce(revoked_at, pg_catalog.now())");
 	PG_RETURN_VOID();

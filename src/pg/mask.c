@@ -48,8 +48,8 @@ names_keys_setting(const char *text)
 static char *
 masked_copy(const char *text, bool mask_all)
 {
-	size_t		size = strlen(text);
-	char	   *copy;
+	size_t size = strlen(text);
+	char *copy;
 	dbcrypt_ring *ring = session_ring_if_loaded();
 
 	if (!mask_all && ring == NULL)
@@ -65,7 +65,7 @@ masked_copy(const char *text, bool mask_all)
 static void
 mask_field(char **field, bool mask_all)
 {
-	char	   *masked = *field ? masked_copy(*field, mask_all) : NULL;
+	char *masked = *field ? masked_copy(*field, mask_all) : NULL;
 
 	if (masked)
 		*field = masked;
@@ -75,9 +75,9 @@ mask_field(char **field, bool mask_all)
 static void
 mask_log(ErrorData *edata)
 {
-	char	   *fields[] = {edata->message, edata->detail, edata->detail_log, edata->hint,
-		edata->context, edata->internalquery};
-	bool		mask_all = debug_query_string && names_keys_setting(debug_query_string);
+	char *fields[] = {edata->message, edata->detail,  edata->detail_log,
+					  edata->hint,	  edata->context, edata->internalquery};
+	bool mask_all = debug_query_string && names_keys_setting(debug_query_string);
 
 	for (size_t i = 0; i < lengthof(fields); i++)
 		if (fields[i] && names_keys_setting(fields[i]))
@@ -90,7 +90,7 @@ mask_log(ErrorData *edata)
 	mask_field(&edata->internalquery, mask_all);
 	if (debug_query_string && !edata->hide_stmt)
 	{
-		char	   *masked = masked_copy(debug_query_string, mask_all);
+		char *masked = masked_copy(debug_query_string, mask_all);
 
 		edata->hide_stmt = masked != NULL;
 		if (masked)
@@ -106,7 +106,7 @@ mask_log(ErrorData *edata)
 void
 mask_activity(void)
 {
-	char	   *masked = debug_query_string ? masked_copy(debug_query_string, true) : NULL;
+	char *masked = debug_query_string ? masked_copy(debug_query_string, true) : NULL;
 
 	if (masked == NULL)
 		return;
@@ -122,9 +122,9 @@ mask_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 {
 	if (names_keys_setting(query))
 	{
-		char	   *masked = masked_copy(query, true);
+		char *masked = masked_copy(query, true);
 
-		mask_activity();		/* a refusal may come before the check hook */
+		mask_activity(); /* a refusal may come before the check hook */
 		if (masked)
 			query = masked;
 	}

@@ -38,7 +38,7 @@ origin_lookup(void)
 
 	if (!XLogLogicalInfoActive() || replorigin_session_origin != InvalidRepOriginId)
 		return InvalidRepOriginId;
-	if (!registered)			/* here, before callers add callbacks that they remove */
+	if (!registered) /* here, before callers add callbacks that they remove */
 		before_shmem_exit(leave_at_exit, (Datum) 0);
 	registered = true;
 	origin = replorigin_by_name(ORIGIN_NAME, true);

@@ -28,9 +28,9 @@ PG_FUNCTION_INFO_V1(dbcrypt_rotate_all);
 List *
 target_open(TargetColumn *target, LOCKMODE lockmode, const char *command)
 {
-	List	   *relids;
-	List	   *members = NIL;
-	ListCell   *cell;
+	List *relids;
+	List *members = NIL;
+	ListCell *cell;
 
 	column_check_owner(target->relid);
 	if (lockmode > AccessShareLock)
@@ -48,8 +48,8 @@ target_open(TargetColumn *target, LOCKMODE lockmode, const char *command)
 	column_resolve(target);
 	foreach(cell, relids)
 	{
-		Relation	rel = relation_open(lfirst_oid(cell), NoLock);
-		AttrNumber	attnum = column_check_relation(rel, target);
+		Relation rel = relation_open(lfirst_oid(cell), NoLock);
+		AttrNumber attnum = column_check_relation(rel, target);
 
 		if (command)
 			CheckTableNotInUse(rel, command);
@@ -71,7 +71,7 @@ static void
 rotate_relation(Relation rel, const TargetColumn *target, bool dry_run, uint64 blocks_done,
 				RotateCounts *counts)
 {
-	RowUpdater	updater;
+	RowUpdater updater;
 	TableScanDesc scan;
 	BlockNumber block = InvalidBlockNumber;
 
@@ -108,9 +108,9 @@ static RotateCounts
 rotate_column(TargetColumn *target, bool dry_run)
 {
 	RotateCounts counts = {0};
-	List	   *members;
-	ListCell   *cell;
-	uint64		blocks = 0;
+	List *members;
+	ListCell *cell;
+	uint64 blocks = 0;
 
 	PreventCommandDuringRecovery("dbcrypt_rotate");
 	if (!dry_run)
@@ -126,7 +126,7 @@ rotate_column(TargetColumn *target, bool dry_run)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	foreach(cell, members)
 	{
-		Relation	rel = lfirst(cell);
+		Relation rel = lfirst(cell);
 
 		rotate_relation(rel, target, dry_run, blocks, &counts);
 		blocks += RelationGetNumberOfBlocks(rel);
@@ -160,9 +160,9 @@ dbcrypt_rotate(PG_FUNCTION_ARGS)
 {
 	TargetColumn target = {0};
 	RotateCounts counts;
-	TupleDesc	desc;
-	Datum		values[NCOUNTS];
-	bool		nulls[NCOUNTS] = {false};
+	TupleDesc desc;
+	Datum values[NCOUNTS];
+	bool nulls[NCOUNTS] = {false};
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(3))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -185,20 +185,20 @@ Datum
 dbcrypt_rotate_all(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	List	   *targets;
-	ListCell   *cell;
+	List *targets;
+	ListCell *cell;
 
 	if (PG_ARGISNULL(0))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("dry_run must not be null")));
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("dry_run must not be null")));
 	InitMaterializedSRF(fcinfo, 0);
 	targets = columns_registered();
 	foreach(cell, targets)
 	{
 		TargetColumn *target = lfirst(cell);
 		RotateCounts counts = rotate_column(target, PG_GETARG_BOOL(0));
-		Datum		values[2 + NCOUNTS];
-		bool		nulls[2 + NCOUNTS] = {false};
+		Datum values[2 + NCOUNTS];
+		bool nulls[2 + NCOUNTS] = {false};
 
 		values[0] = ObjectIdGetDatum(target->relid);
 		values[1] = DirectFunctionCall1(namein, CStringGetDatum(target->name));

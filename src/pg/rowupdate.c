@@ -41,14 +41,14 @@ void
 updater_begin(RowUpdater *updater, Relation rel, const TargetColumn *target, bool read_only)
 {
 	RangeTblEntry *rte = makeNode(RangeTblEntry);
-	EState	   *estate;
-	Bitmapset  *changed;
+	EState *estate;
+	Bitmapset *changed;
 
 	memset(updater, 0, sizeof(*updater));
 	owner_enter(rel->rd_rel->relowner, &updater->owner);
 	updater->rel = rel;
-	updater->table_name = quote_qualified_identifier(
-		get_namespace_name(RelationGetNamespace(rel)), RelationGetRelationName(rel));
+	updater->table_name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+													 RelationGetRelationName(rel));
 	ItemPointerSetInvalid(&updater->tid);
 	updater->error_context = (ErrorContextCallback){
 		.callback = row_error_context, .arg = updater, .previous = error_context_stack};
@@ -64,8 +64,8 @@ updater_begin(RowUpdater *updater, Relation rel, const TargetColumn *target, boo
 	rte->rellockmode = RowExclusiveLock;
 	changed = bms_make_singleton(updater->cipher.attnum - FirstLowInvalidHeapAttributeNumber);
 	if (updater->cipher.companion != InvalidAttrNumber)
-		changed = bms_add_member(changed, updater->cipher.companion -
-											  FirstLowInvalidHeapAttributeNumber);
+		changed =
+			bms_add_member(changed, updater->cipher.companion - FirstLowInvalidHeapAttributeNumber);
 	compat_init_range_table(estate, rte, changed);
 	estate->es_snapshot = GetActiveSnapshot();
 	updater->result = makeNode(ResultRelInfo);
@@ -98,7 +98,7 @@ void
 updater_build_row(RowUpdater *updater, const ColumnChange *change)
 {
 	TupleTableSlot *updated = updater->updated;
-	TupleDesc	desc = RelationGetDescr(updater->rel);
+	TupleDesc desc = RelationGetDescr(updater->rel);
 	TupleConstr *constr = desc->constr;
 
 	slot_getallattrs(updater->row);
@@ -131,7 +131,7 @@ static bool
 lock_newest_version(RowUpdater *updater, ItemPointer tid, LockTupleMode lockmode)
 {
 	TM_FailureData failure;
-	TM_Result	status;
+	TM_Result status;
 
 	if (IsolationUsesXactSnapshot())
 		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -151,19 +151,19 @@ lock_newest_version(RowUpdater *updater, ItemPointer tid, LockTupleMode lockmode
 static bool
 concerns_change(Relation rel, const List *indexes, const ColumnChange *change)
 {
-	ListCell   *cell;
-	bool		concerns = false;
+	ListCell *cell;
+	bool concerns = false;
 
 	foreach(cell, indexes)
 	{
-		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
 
 		for (int i = 0; i < index->rd_index->indnatts; i++)
 		{
-			AttrNumber	attnum = index->rd_index->indkey.values[i];
+			AttrNumber attnum = index->rd_index->indkey.values[i];
 
 			concerns |= attnum == 0 ||
-				TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attgenerated != '\0';
+						TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attgenerated != '\0';
 			for (int j = 0; j < change->count; j++)
 				concerns |= attnum == change->attnums[j];
 		}
@@ -215,10 +215,10 @@ updater_update_row(RowUpdater *updater, CipherFunction function)
 		ColumnChange change;
 		TM_FailureData failure;
 		LockTupleMode lockmode;
-		TM_Result	status;
+		TM_Result status;
 		ValueOutcome outcome;
-		bool		cold;
-		List	   *rechecks;
+		bool cold;
+		List *rechecks;
 
 		updater->tid = updater->row->tts_tid;
 		outcome = function(&updater->cipher, updater->row, &change);
@@ -238,8 +238,8 @@ updater_update_row(RowUpdater *updater, CipherFunction function)
 								errhint("Run SET CONSTRAINTS ALL IMMEDIATE first.")));
 			return VALUE_CHANGED;
 		}
-		if (updater->nowait && (status == TM_BeingModified || status == TM_Updated ||
-								status == TM_Deleted))
+		if (updater->nowait &&
+			(status == TM_BeingModified || status == TM_Updated || status == TM_Deleted))
 			return VALUE_BUSY;
 		if ((status == TM_Updated || status == TM_Deleted) &&
 			ItemPointerIndicatesMovedPartitions(&failure.ctid))

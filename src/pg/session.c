@@ -22,7 +22,7 @@ static TimestampTz looked_at = 0;
  * dbcrypt_keys, how often it changed as far as this session has heard, and the
  * number of the change that the ring's states reflect.
  */
-static Oid	keys_relid = InvalidOid;
+static Oid keys_relid = InvalidOid;
 static uint64 keys_changes = 1;
 static uint64 states_read = 0;
 
@@ -31,16 +31,16 @@ pg_noreturn static void
 raise_source(dbcrypt_status status, const char *setting, const char *path,
 			 const dbcrypt_source_error *error)
 {
-	char	   *name = error->file[0] ? psprintf("%s/%s", path, error->file) : pstrdup(path);
+	char *name = error->file[0] ? psprintf("%s/%s", path, error->file) : pstrdup(path);
 
 	switch (status)
 	{
 		case DBCRYPT_BAD_KEY:
-			ereport(ERROR, (errcode(ERRCODE_CONFIG_FILE_ERROR),
-							errmsg("invalid key in %s", setting),
-							errdetail("\"%s\", line %d: neither 64 hex digits nor the base64 of 32 "
-									  "bytes.",
-									  name, error->line)));
+			ereport(ERROR,
+					(errcode(ERRCODE_CONFIG_FILE_ERROR), errmsg("invalid key in %s", setting),
+					 errdetail("\"%s\", line %d: neither 64 hex digits nor the base64 of 32 "
+							   "bytes.",
+							   name, error->line)));
 			break;
 		case DBCRYPT_KEY_FILE_MISSING:
 			ereport(ERROR, (errcode(ERRCODE_CONFIG_FILE_ERROR),
@@ -52,9 +52,9 @@ raise_source(dbcrypt_status status, const char *setting, const char *path,
 							errmsg("key file \"%s\" is not a regular file", name)));
 			break;
 		case DBCRYPT_KEY_FILE_OWNER:
-			ereport(ERROR, (errcode(ERRCODE_CONFIG_FILE_ERROR),
-							errmsg("key file \"%s\" must be owned by the database user or root",
-								   name)));
+			ereport(ERROR,
+					(errcode(ERRCODE_CONFIG_FILE_ERROR),
+					 errmsg("key file \"%s\" must be owned by the database user or root", name)));
 			break;
 		case DBCRYPT_KEY_FILE_PERMISSIONS:
 			ereport(ERROR, (errcode(ERRCODE_CONFIG_FILE_ERROR),
@@ -81,15 +81,15 @@ raise_source(dbcrypt_status status, const char *setting, const char *path,
 static dbcrypt_status
 add_command_keys(dbcrypt_ring *target, const char *command, dbcrypt_source_error *error)
 {
-	uint8_t		output[65536];
-	size_t		size;
-	int			wait_status;
+	uint8_t output[65536];
+	size_t size;
+	int wait_status;
 	dbcrypt_status status;
-	FILE	   *pipe = OpenPipeStream(command, PG_BINARY_R);
+	FILE *pipe = OpenPipeStream(command, PG_BINARY_R);
 
 	if (pipe == NULL)
-		ereport(ERROR, (errcode_for_file_access(),
-						errmsg("could not execute dbcrypt.key_command: %m")));
+		ereport(ERROR,
+				(errcode_for_file_access(), errmsg("could not execute dbcrypt.key_command: %m")));
 	setvbuf(pipe, NULL, _IONBF, 0);
 	size = fread(output, 1, sizeof(output), pipe);
 	wait_status = ClosePipeStream(pipe);
@@ -99,9 +99,9 @@ add_command_keys(dbcrypt_ring *target, const char *command, dbcrypt_source_error
 		status = DBCRYPT_KEY_FILE_UNREADABLE;
 	dbcrypt_cleanse(output, sizeof(output));
 	if (wait_status != 0)
-		ereport(ERROR, (errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
-						errmsg("dbcrypt.key_command failed"),
-						errdetail_internal("%s", wait_result_to_str(wait_status))));
+		ereport(ERROR,
+				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION), errmsg("dbcrypt.key_command failed"),
+				 errdetail_internal("%s", wait_result_to_str(wait_status))));
 	if (status == DBCRYPT_KEY_FILE_UNREADABLE)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						errmsg("dbcrypt.key_command printed more than 64 kB")));
@@ -118,11 +118,11 @@ read_ring(void)
 	const char *command = setting_key_command ? setting_key_command : "";
 	dbcrypt_source_error error = {0};
 	dbcrypt_status status;
-	uint64		stamp = 0;
+	uint64 stamp = 0;
 
 	dbcrypt_forbid_core_dump();
 
-	dbcrypt_ring_free(building);	/* left by an error */
+	dbcrypt_ring_free(building); /* left by an error */
 	building = dbcrypt_ring_new();
 	if (building == NULL)
 		raise_status(DBCRYPT_NO_MEMORY, DBCRYPT_TEXT, NULL, NULL);
@@ -203,7 +203,7 @@ session_ring(void)
 		read_ring();
 	while (states_read != keys_changes)
 	{
-		uint64		changes = keys_changes; /* more may arrive meanwhile */
+		uint64 changes = keys_changes; /* more may arrive meanwhile */
 
 		keys_relid = catalog_read_key_states(ring);
 		states_read = changes;

@@ -11,12 +11,12 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
-char	   *setting_keys = NULL;
-char	   *setting_key_file = NULL;
-char	   *setting_key_command = NULL;
-char	   *setting_decrypt_keys = NULL;
+char *setting_keys = NULL;
+char *setting_key_file = NULL;
+char *setting_key_command = NULL;
+char *setting_decrypt_keys = NULL;
 
-bool		library_preloaded = false;
+bool library_preloaded = false;
 
 /*
  * Accepts a list of keys, but only from where other roles cannot read it. Does
@@ -36,7 +36,7 @@ check_keys(char **newval, void **extra, GucSource source)
 	mask_activity();
 	switch (source)
 	{
-		case PGC_S_TEST:		/* ALTER ROLE, ALTER DATABASE, CREATE FUNCTION … SET */
+		case PGC_S_TEST: /* ALTER ROLE, ALTER DATABASE, CREATE FUNCTION … SET */
 		case PGC_S_GLOBAL:
 		case PGC_S_DATABASE:
 		case PGC_S_USER:
@@ -64,8 +64,8 @@ check_keys(char **newval, void **extra, GucSource source)
 	}
 
 	ring = dbcrypt_ring_new();
-	status = ring ? dbcrypt_ring_add_list(ring, *newval, strlen(*newval), &error) :
-		DBCRYPT_NO_MEMORY;
+	status =
+		ring ? dbcrypt_ring_add_list(ring, *newval, strlen(*newval), &error) : DBCRYPT_NO_MEMORY;
 	dbcrypt_ring_free(ring);
 	if (status == DBCRYPT_OK)
 		return true;
@@ -93,8 +93,7 @@ show_keys(void)
 	initStringInfo(&ids);
 	ring = dbcrypt_ring_new();
 	if (ring && setting_keys &&
-		dbcrypt_ring_add_list(ring, setting_keys, strlen(setting_keys), &error) ==
-			DBCRYPT_OK)
+		dbcrypt_ring_add_list(ring, setting_keys, strlen(setting_keys), &error) == DBCRYPT_OK)
 		for (size_t i = 0; i < dbcrypt_ring_count(ring); i++)
 			appendStringInfo(&ids, "%s%s", i > 0 ? "," : "", dbcrypt_ring_key_id(ring, i));
 	dbcrypt_ring_free(ring);
@@ -177,21 +176,18 @@ settings_init(void)
 							   "Ids of the keys that dbcrypt_decrypt_column() may decrypt.",
 							   "Comma-separated.", &setting_decrypt_keys, "", PGC_USERSET,
 							   GUC_LIST_INPUT, check_decrypt_keys, NULL, NULL);
-	DefineCustomStringVariable("dbcrypt.key_command",
-							   "Shell command that prints what a key file holds.",
-							   "Run by every session at its first use and after a reload.",
-							   &setting_key_command, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
-							   NULL, assign_source, NULL);
-	DefineCustomStringVariable("dbcrypt.key_file",
-							   "File of encryption keys, one a line, the first primary.",
-							   "Or exactly 32 raw bytes, or a directory of encryption-key-N files.",
-							   &setting_key_file, "", PGC_SUSET, GUC_SUPERUSER_ONLY,
-							   check_key_file, assign_source, NULL);
-	DefineCustomStringVariable("dbcrypt.keys",
-							   "Comma-separated encryption keys, the first primary.",
-							   "Shown as key ids. dbcrypt.key_file is safer.",
-							   &setting_keys, "", PGC_SUSET,
-							   GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_AUTO_FILE,
-							   check_keys, assign_source, show_keys);
+	DefineCustomStringVariable(
+		"dbcrypt.key_command", "Shell command that prints what a key file holds.",
+		"Run by every session at its first use and after a reload.", &setting_key_command, "",
+		PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, assign_source, NULL);
+	DefineCustomStringVariable(
+		"dbcrypt.key_file", "File of encryption keys, one a line, the first primary.",
+		"Or exactly 32 raw bytes, or a directory of encryption-key-N files.", &setting_key_file, "",
+		PGC_SUSET, GUC_SUPERUSER_ONLY, check_key_file, assign_source, NULL);
+	DefineCustomStringVariable(
+		"dbcrypt.keys", "Comma-separated encryption keys, the first primary.",
+		"Shown as key ids. dbcrypt.key_file is safer.", &setting_keys, "", PGC_SUSET,
+		GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_AUTO_FILE, check_keys, assign_source,
+		show_keys);
 	MarkGUCPrefixReserved("dbcrypt");
 }

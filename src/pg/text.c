@@ -18,10 +18,10 @@
 static unsigned char *
 convert(const unsigned char *source, size_t size, int from, int to, size_t *converted_size)
 {
-	Oid			conversion = FindDefaultConversion(PG_CATALOG_NAMESPACE, from, to);
-	size_t		room = size * MAX_CONVERSION_GROWTH + 1;
+	Oid conversion = FindDefaultConversion(PG_CATALOG_NAMESPACE, from, to);
+	size_t room = size * MAX_CONVERSION_GROWTH + 1;
 	unsigned char *converted;
-	int			consumed;
+	int consumed;
 
 	if (!OidIsValid(conversion))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_FUNCTION),
@@ -29,8 +29,9 @@ convert(const unsigned char *source, size_t size, int from, int to, size_t *conv
 							   pg_encoding_to_char(from), pg_encoding_to_char(to))));
 	room = Min(room, MaxAllocSize);
 	converted = palloc(room);
-	consumed = pg_do_encoding_conversion_buf(conversion, from, to, unconstify(unsigned char *, source),
-											 (int) size, converted, (int) room, true);
+	consumed =
+		pg_do_encoding_conversion_buf(conversion, from, to, unconstify(unsigned char *, source),
+									  (int) size, converted, (int) room, true);
 	if ((size_t) consumed != size)
 		return NULL;
 	*converted_size = strlen((char *) converted);
@@ -40,8 +41,8 @@ convert(const unsigned char *source, size_t size, int from, int to, size_t *conv
 Bytes
 text_to_utf8(struct varlena *value)
 {
-	Bytes		utf8 = {(uint8_t *) VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
-	int			encoding = GetDatabaseEncoding();
+	Bytes utf8 = {(uint8_t *) VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
+	int encoding = GetDatabaseEncoding();
 
 	if (encoding == PG_UTF8 || utf8.size == 0)
 		return utf8;
@@ -64,8 +65,8 @@ text_to_utf8(struct varlena *value)
 struct varlena *
 utf8_to_text(struct varlena *utf8)
 {
-	int			encoding = GetDatabaseEncoding();
-	size_t		size = VARSIZE_ANY_EXHDR(utf8);
+	int encoding = GetDatabaseEncoding();
+	size_t size = VARSIZE_ANY_EXHDR(utf8);
 	unsigned char *converted;
 	struct varlena *result;
 

@@ -54,8 +54,8 @@ encrypt_value(FunctionCallInfo fcinfo, dbcrypt_form form)
 {
 	struct varlena *value;
 	struct varlena *result;
-	Bytes		plaintext;
-	Bytes		aad;
+	Bytes plaintext;
+	Bytes aad;
 	dbcrypt_ring *ring;
 	dbcrypt_status status;
 
@@ -83,8 +83,8 @@ decrypt_value(FunctionCallInfo fcinfo, dbcrypt_form form)
 {
 	struct varlena *envelope;
 	struct varlena *result;
-	Bytes		aad;
-	size_t		size;
+	Bytes aad;
+	size_t size;
 	dbcrypt_status status;
 
 	if (PG_ARGISNULL(0))
@@ -109,9 +109,9 @@ reencrypt_value(FunctionCallInfo fcinfo, dbcrypt_form form)
 {
 	struct varlena *envelope;
 	struct varlena *result;
-	Bytes		aad;
-	size_t		size;
-	bool		changed;
+	Bytes aad;
+	size_t size;
+	bool changed;
 	dbcrypt_status status;
 
 	if (PG_ARGISNULL(0))
@@ -132,7 +132,7 @@ reencrypt_value(FunctionCallInfo fcinfo, dbcrypt_form form)
 static Datum
 key_id(FunctionCallInfo fcinfo, dbcrypt_form form)
 {
-	char		id[DBCRYPT_KEY_ID_LEN + 1];
+	char id[DBCRYPT_KEY_ID_LEN + 1];
 	dbcrypt_status status = value_read_header(PG_GETARG_DATUM(0), form, id);
 
 	if (status != DBCRYPT_OK)
@@ -144,7 +144,7 @@ key_id(FunctionCallInfo fcinfo, dbcrypt_form form)
 static Datum
 is_encrypted(FunctionCallInfo fcinfo, dbcrypt_form form)
 {
-	char		id[DBCRYPT_KEY_ID_LEN + 1];
+	char id[DBCRYPT_KEY_ID_LEN + 1];
 
 	PG_RETURN_BOOL(value_read_header(PG_GETARG_DATUM(0), form, id) != DBCRYPT_NOT_AN_ENVELOPE);
 }
@@ -212,8 +212,8 @@ dbcrypt_is_encrypted_bytea(PG_FUNCTION_ARGS)
 Datum
 dbcrypt_generate_key_sql(PG_FUNCTION_ARGS)
 {
-	char		key[45];
-	text	   *result;
+	char key[45];
+	text *result;
 	dbcrypt_status status = dbcrypt_generate_key(key);
 
 	if (status != DBCRYPT_OK)
