@@ -321,14 +321,19 @@ retry_row(WalkShared *shared, Oid relid, ItemPointer tid, const TargetColumn *ta
 	}
 	PG_CATCH();
 	{
+		ErrorData *error;
 		int code = geterrcode();
 
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+
+		/* First: an error out of a subtransaction would leave the session in its transaction. */
+		RollbackAndReleaseCurrentSubTransaction();
 		done = code == ERRCODE_T_R_SERIALIZATION_FAILURE; /* left to the next pass */
 		if (!done && code != ERRCODE_LOCK_NOT_AVAILABLE && code != ERRCODE_T_R_DEADLOCK_DETECTED)
-			PG_RE_THROW();
-		MemoryContextSwitchTo(caller);
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
+			ReThrowError(error);
+		FreeErrorData(error);
 		progress_resume();
 	}
 	PG_END_TRY();

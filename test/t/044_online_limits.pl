@@ -192,6 +192,22 @@ $standby->stop;
 	all_rotated('large', 'keys of the session');
 }
 
+# Cancelled while it waits for a row, the caller's session is as after any error.
+{
+	my $holder = new_session($node);
+	hold_two_rows($holder);
+	my $session = start_rotation(q{'small', 'v'});
+	poll_ok("SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $caller", 'waits for a row');
+	$node->safe_psql('postgres', "SELECT pg_cancel_backend($caller)");
+	pump_until($session->{run}, $session->{timeout}, \$session->{stdout}, qr/over/);
+	like($session->{stderr}, qr/ERROR:  canceling statement due to user request/, '... and is cancelled');
+	$session->{stdout} = $session->{stderr} = '';
+	is((run_sql($session, q{SELECT count(*) FROM pg_locks WHERE relation = 'small'::regclass AND pid = pg_backend_pid()}))[0],
+		'0', '... and holds no lock and no transaction afterwards');
+	$session->quit;
+	$holder->quit;
+}
+
 # Cancelled or terminated, the caller takes its workers with it.
 foreach my $how ('pg_cancel_backend', 'pg_terminate_backend')
 {
