@@ -269,10 +269,12 @@ revoke_in_catalog(Oid catalog, const char *digest)
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (error->sqlerrcode != ERRCODE_FOREIGN_KEY_VIOLATION)
-			PG_RE_THROW();
 		FlushErrorState();
+
+		/* First: an error out of a subtransaction would leave the session in its transaction. */
 		RollbackAndReleaseCurrentSubTransaction();
+		if (error->sqlerrcode != ERRCODE_FOREIGN_KEY_VIOLATION)
+			ReThrowError(error);
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
 		ereport(NOTICE,

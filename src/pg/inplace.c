@@ -357,12 +357,18 @@ treat_tuple_guarded(InPlace *work, bool only_inspect, ColumnChange *change)
 	PG_CATCH();
 	{
 		int category = ERRCODE_TO_CATEGORY(geterrcode());
+		ErrorData *error;
 
-		if (category == ERRCODE_OPERATOR_INTERVENTION || category == ERRCODE_INSUFFICIENT_RESOURCES)
-			PG_RE_THROW();
 		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
 		FlushErrorState();
+
+		/* First: an error out of a subtransaction would leave the session in its transaction. */
 		RollbackAndReleaseCurrentSubTransaction();
+		if (category == ERRCODE_OPERATOR_INTERVENTION || category == ERRCODE_INSUFFICIENT_RESOURCES)
+			ReThrowError(error);
+		FreeErrorData(error);
+		progress_resume();
 		outcome = VALUE_BAD;
 	}
 	PG_END_TRY();
