@@ -76,40 +76,6 @@ check_indexes(Relation rel, AttrNumber attnum)
 	}
 }
 
-static void
-check_constraints(Relation rel, AttrNumber attnum)
-{
-	TupleDesc desc = RelationGetDescr(rel);
-	TupleConstr *constr = desc->constr;
-	ListCell *cell;
-
-	foreach(cell, RelationGetFKeyList(rel))
-	{
-		ForeignKeyCacheInfo *key = lfirst(cell);
-
-		for (int i = 0; i < key->nkeys; i++)
-			if (key->conkey[i] == attnum)
-				refuse_reader(rel, attnum, "Foreign key", get_constraint_name(key->conoid));
-	}
-
-	if (rel->rd_rel->relispartition && reads((Node *) RelationGetPartitionQual(rel), 1, attnum))
-		inplace_refuse(rel, attnum, ERRCODE_FEATURE_NOT_SUPPORTED,
-					   "The column is part of a partition key.");
-	if (constr == NULL)
-		return;
-	for (int i = 0; i < constr->num_check; i++)
-		if (reads(stringToNode(constr->check[i].ccbin), 1, attnum))
-			refuse_reader(rel, attnum, "Check constraint", constr->check[i].ccname);
-	for (int i = 0; i < constr->num_defval; i++)
-	{
-		Form_pg_attribute column = TupleDescAttr(desc, constr->defval[i].adnum - 1);
-
-		if (column->attgenerated == ATTRIBUTE_GENERATED_STORED &&
-			reads(stringToNode(constr->defval[i].adbin), 1, attnum))
-			refuse_reader(rel, attnum, "Generated column", NameStr(column->attname));
-	}
-}
-
 /*
  * What a foreign key refers to is seen to in the transaction that writes; values in
  * place stay if that aborts.
@@ -126,6 +92,31 @@ check_foreign_keys(Relation rel, AttrNumber attnum)
 		for (int i = 0; i < key->nkeys; i++)
 			if (key->conkey[i] == attnum)
 				refuse_reader(rel, attnum, "Foreign key", get_constraint_name(key->conoid));
+	}
+}
+
+static void
+check_constraints(Relation rel, AttrNumber attnum)
+{
+	TupleDesc desc = RelationGetDescr(rel);
+	TupleConstr *constr = desc->constr;
+
+	check_foreign_keys(rel, attnum);
+	if (rel->rd_rel->relispartition && reads((Node *) RelationGetPartitionQual(rel), 1, attnum))
+		inplace_refuse(rel, attnum, ERRCODE_FEATURE_NOT_SUPPORTED,
+					   "The column is part of a partition key.");
+	if (constr == NULL)
+		return;
+	for (int i = 0; i < constr->num_check; i++)
+		if (reads(stringToNode(constr->check[i].ccbin), 1, attnum))
+			refuse_reader(rel, attnum, "Check constraint", constr->check[i].ccname);
+	for (int i = 0; i < constr->num_defval; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(desc, constr->defval[i].adnum - 1);
+
+		if (column->attgenerated == ATTRIBUTE_GENERATED_STORED &&
+			reads(stringToNode(constr->defval[i].adbin), 1, attnum))
+			refuse_reader(rel, attnum, "Generated column", NameStr(column->attname));
 	}
 }
 
