@@ -28,6 +28,16 @@ PG_CXXFLAGS = -std=c++20 -O2 -fno-plt -Wall -Wextra -fvisibility=hidden \
 	-fvisibility-inlines-hidden -MMD -MP
 SHLIB_LINK = -Wl,--version-script=exports.map -lcrypto -lstdc++
 
+# intel-ipsec-mb takes the place of OpenSSL's AES-GCM where its header is found;
+# `make IPSEC_MB=no` builds without it.
+IPSEC_MB ?= $(shell $(CXX) -include intel-ipsec-mb.h -x c++ -fsyntax-only /dev/null \
+	2>/dev/null && echo yes || echo no)
+IPSEC_MB := $(IPSEC_MB)
+ifeq ($(IPSEC_MB),yes)
+PG_CXXFLAGS += -DDBCRYPT_IPSEC_MB
+SHLIB_LINK += -lIPSec_MB
+endif
+
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
@@ -39,11 +49,12 @@ include $(PGXS)
 # The core sees no PostgreSQL header.
 $(CORE_OBJS): override CPPFLAGS := -D_FORTIFY_SOURCE=2
 
-# Objects built for another server are stale.
-build/server-version: FORCE
+# Objects built for another server, or with another library, are stale.
+BUILT_FOR = $(VERSION) $(pkglibdir) IPSEC_MB=$(IPSEC_MB)
+build/built-for: FORCE
 	@mkdir -p build
-	@echo '$(VERSION) $(pkglibdir)' | cmp -s - $@ || echo '$(VERSION) $(pkglibdir)' >$@
-$(OBJS): build/server-version
+	@echo '$(BUILT_FOR)' | cmp -s - $@ || echo '$(BUILT_FOR)' >$@
+$(OBJS): build/built-for
 $(shlib): exports.map
 
 -include $(DEPS)

@@ -148,7 +148,7 @@ Aead &
 RingKey::native()
 {
 	if (!native_) [[unlikely]]
-		native_.emplace(hkdf("SHA256", bytes_, {}, bytes_of(native_info), Aead::key_size));
+		native_ = make_aead(hkdf("SHA256", bytes_, {}, bytes_of(native_info), Aead::key_size));
 	return *native_;
 }
 
@@ -160,7 +160,7 @@ RingKey::raw()
 		Secret copy(key_size);
 		const auto bytes = reveal_secret(std::as_const(bytes_));
 		std::copy(bytes.begin(), bytes.end(), reveal_secret(copy).begin());
-		raw_.emplace(std::move(copy));
+		raw_ = make_aead(std::move(copy));
 	}
 	return *raw_;
 }
@@ -177,7 +177,7 @@ RingKey::derived(Bytes salt, Bytes info)
 		derived_.reset();
 		derived_salt_.assign(salt.begin(), salt.end());
 		derived_info_.assign(info.begin(), info.end());
-		derived_.emplace(hkdf("SHA384", bytes_, salt, info, Aead::key_size));
+		derived_ = make_aead(hkdf("SHA384", bytes_, salt, info, Aead::key_size));
 	}
 	return *derived_;
 }

@@ -6,6 +6,7 @@
 #define DBCRYPT_KEY_H
 
 #include <array>
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -65,9 +66,9 @@ private:
 	KeyId id_;
 	char id_text_[DBCRYPT_KEY_ID_LEN + 1];
 	char coder_id_[coder_id_size + 1];
-	std::optional<Aead> native_;
-	std::optional<Aead> raw_;
-	std::optional<Aead> derived_;
+	std::unique_ptr<Aead> native_;
+	std::unique_ptr<Aead> raw_;
+	std::unique_ptr<Aead> derived_;
 	std::vector<uint8_t> derived_salt_;
 	std::vector<uint8_t> derived_info_;
 };
