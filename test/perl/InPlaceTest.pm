@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep);
 
-our @EXPORT = qw($old_id $new_id old_keys make_table start_rotation finish_rotation
+our @EXPORT = qw($old_id $new_id old_keys make_table start_rotation lasting finish_rotation
   wait_for_rotation is_running check_table start_readers finish_readers sizes stored_ids);
 
 our $new_id = key_id(key_hex(1));
@@ -51,7 +51,16 @@ sub make_table
 	return;
 }
 
-# A rotation in the background; slow: a small share of time, so that it lasts.
+# Arguments that make a rotation last about so many seconds, however fast the
+# machine is: it logs an image of each page, and a limit holds its WAL back.
+sub lasting
+{
+	my ($node, $table, $seconds) = @_;
+	my $size = $node->safe_psql('postgres', "SELECT pg_relation_size('$table')");
+	return sprintf "batch_blocks => 2, max_wal_rate => '%d kB'", $size / 1024 / $seconds;
+}
+
+# A rotation in the background.
 sub start_rotation
 {
 	my ($node, $table, $arguments) = @_;

@@ -10,7 +10,6 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $rows = 10_000;
-my $slow = 'batch_blocks => 4, busy_share => 0.1';
 my $node = new_node('in_place_archive',
 	allows_streaming => 1,
 	has_archiving => 1,
@@ -19,7 +18,7 @@ make_table($node, 't', $rows);
 $node->backup('before');
 
 # A base backup while pages change under it, and a point half way.
-my $run = start_rotation($node, 't', $slow);
+my $run = start_rotation($node, 't', lasting($node, 't', 2));
 wait_for_rotation($node, 0.3, $run) or die 'the rotation was too fast';
 my $middle = $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
 $node->backup('during');
@@ -61,7 +60,7 @@ write_key_file(key_file($node), key_hex(2), key_hex(1));
 $node->backup('rewind');
 $standby->init_from_backup($node, 'rewind', has_streaming => 1);
 $standby->start;
-$run = start_rotation($node, 't', $slow);
+$run = start_rotation($node, 't', lasting($node, 't', 2));
 wait_for_rotation($node, 0.3, $run) or die 'the rotation was too fast';
 $standby->promote;
 $standby->safe_psql('postgres', "CALL dbcrypt_rotate_in_place('t', 'c')");

@@ -44,8 +44,7 @@ my $interrupted = 0;
 foreach my $n (1 .. $kills)
 {
 	swap_keys() if $n > 1;
-	my $run = start_rotation($node, 't',
-		'batch_blocks => 2, busy_share => 0.1, workers => ' . (1 + $n % 2));
+	my $run = start_rotation($node, 't', lasting($node, 't', 1.2) . ', workers => ' . (1 + $n % 2));
 	$node->safe_psql('postgres', "UPDATE t SET n = n + 1 WHERE id % 97 = $n");
 	sleep(rand(1));
 	$node->safe_psql('postgres', 'CHECKPOINT') if $n % 3 == 0;
@@ -65,7 +64,7 @@ foreach my $way ('cancel', 'terminate', 'terminate worker')
 	foreach my $n (1 .. $interruptions)
 	{
 		swap_keys();
-		my $run = start_rotation($node, 't', 'batch_blocks => 2, busy_share => 0.05, workers => 2');
+		my $run = start_rotation($node, 't', lasting($node, 't', 1.5) . ', workers => 2');
 		wait_for_rotation($node, 0.02 + rand(0.2), $run) or die 'the rotation was too fast';
 		my $victim = $way eq 'terminate worker'
 		  ? "backend_type = 'dbcrypt rotation worker'"
@@ -89,8 +88,8 @@ foreach my $way ('cancel', 'terminate', 'terminate worker')
 		is($node->safe_psql('postgres',
 				"SELECT count(*) FROM pg_locks WHERE relation = 't'::regclass AND pid <> pg_backend_pid()"),
 			0, "$way $n: no lock is left");
+		finishes("$way $n");
 	}
-	finishes($way);
 }
 
 # WAL that cannot be written, as on a full disk: the backend may write to no file
@@ -99,7 +98,7 @@ SKIP:
 {
 	skip 'needs prlimit', 1 if system('command -v prlimit >/dev/null') != 0;
 	swap_keys();
-	my $run = start_rotation($node, 't', 'batch_blocks => 2, busy_share => 0.1');
+	my $run = start_rotation($node, 't', lasting($node, 't', 2));
 	wait_for_rotation($node, 0.2, $run) or die 'the rotation was too fast';
 	my $pid = $node->safe_psql('postgres', 'SELECT pid FROM dbcrypt_progress');
 	system_or_bail('prlimit', '--fsize=1:1', "--pid=$pid");

@@ -169,7 +169,7 @@ foreach my $command ('CREATE INDEX CONCURRENTLY on_c ON t (c)', 'CREATE INDEX on
 {
 	@keys = reverse @keys;
 	write_key_file(key_file($node), @keys);
-	$run = start_rotation($node, 't', 'batch_blocks => 2, busy_share => 0.2, workers => 2');
+	$run = start_rotation($node, 't', lasting($node, 't', 1.5) . ', workers => 2');
 	wait_for_rotation($node, 0.1, $run) or die 'the rotation was too fast';
 	my ($index_rc, undef, $index_error) = $node->psql('postgres', $command);
 	my ($rotation_rc, undef, $rotation_error) = finish_rotation($run);

@@ -44,7 +44,7 @@ foreach my $publication ('FOR ALL TABLES', 'FOR TABLES IN SCHEMA public', 'FOR T
 }
 
 # Published half way: the call ends there; both keys, every value.
-my $run = start_rotation($node, 't', 'batch_blocks => 2, busy_share => 0.05');
+my $run = start_rotation($node, 't', lasting($node, 't', 2));
 wait_for_rotation($node, 0.1, $run) or die 'the rotation was too fast';
 $node->safe_psql('postgres', 'CREATE PUBLICATION p FOR ALL TABLES');
 my ($rc, undef, $err) = finish_rotation($run);
@@ -85,7 +85,7 @@ $session->quit;
 # Revocation and a rotation of the same column, beside each other: no deadlock.
 write_key_file(key_file($node), key_hex(2), key_hex(1));
 $node->safe_psql('postgres', "CALL dbcrypt_rotate_in_place('other', 'c')");
-$run = start_rotation($node, 't', 'batch_blocks => 2, busy_share => 0.1, workers => 2');
+$run = start_rotation($node, 't', lasting($node, 't', 2) . ', workers => 2');
 wait_for_rotation($node, 0.1, $run) or die 'the rotation was too fast';
 ($rc, undef, $err) = $node->psql('postgres', "DELETE FROM disguised; SELECT dbcrypt_revoke_key('$new_id')");
 my ($rotation_rc, undef, $rotation_err) = finish_rotation($run);
