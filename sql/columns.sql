@@ -157,6 +157,52 @@ SELECT "table", "column" FROM dbcrypt_columns ORDER BY 1;
 DROP TABLE parent;
 SELECT count(*) FROM dbcrypt_columns;
 
+-- What leaves its parent stays registered, by itself: of any depth, by any owner.
+CREATE TABLE parent (id int, k int, v text, w text) PARTITION BY LIST (id);
+CREATE TABLE middle PARTITION OF parent DEFAULT PARTITION BY LIST (k);
+CREATE TABLE leaf (w text, v text, id int, k int);
+ALTER TABLE middle ATTACH PARTITION leaf DEFAULT;
+CREATE TABLE leaf1 PARTITION OF middle FOR VALUES IN (1);
+SELECT dbcrypt_register_column('parent', 'v', 'id::text'), dbcrypt_register_column('middle', 'w');
+SELECT dbcrypt_register_column('leaf1', 'w');
+CREATE TABLE theirs (id int, v text) PARTITION BY LIST (id);
+CREATE TABLE their_leaf PARTITION OF theirs FOR VALUES IN (1);
+ALTER TABLE theirs OWNER TO regress_dbcrypt_owner;
+ALTER TABLE their_leaf OWNER TO regress_dbcrypt_owner;
+SELECT dbcrypt_register_column('theirs', 'v');
+SET ROLE regress_dbcrypt_owner;
+ALTER TABLE theirs DETACH PARTITION their_leaf;
+RESET ROLE;
+BEGIN;
+ALTER TABLE middle DETACH PARTITION leaf;
+ROLLBACK;
+ALTER TABLE middle DETACH PARTITION leaf;
+ALTER TABLE middle DETACH PARTITION leaf1 CONCURRENTLY;
+SELECT "table", "column", aad, attnum FROM dbcrypt_columns ORDER BY "table"::text, attnum;
+DROP TABLE parent, theirs, leaf, leaf1, their_leaf;
+CREATE TABLE parent (v text);
+CREATE TABLE aside (w text);
+CREATE TABLE child (x int) INHERITS (parent, aside);
+CREATE TABLE grandchild () INHERITS (child);
+SELECT dbcrypt_register_column('parent', 'v');
+ALTER TABLE child NO INHERIT aside;
+SELECT "table", "column" FROM dbcrypt_columns ORDER BY 1, 2;
+ALTER TABLE child RENAME COLUMN x TO y;
+ALTER TABLE IF EXISTS nothing NO INHERIT parent;
+ALTER TABLE child NO INHERIT parent, ADD COLUMN z int;
+SELECT "table", "column" FROM dbcrypt_columns ORDER BY 1, 2;
+DROP TABLE parent, aside, child CASCADE;
+SELECT count(*) FROM dbcrypt_columns;
+
+-- DDL goes on beside a row that this version cannot read.
+CREATE TABLE beside (v text);
+INSERT INTO dbcrypt_columns VALUES ('beside', 'v', 'of the future', NULL, '{"new": 1}');
+ALTER TABLE beside RENAME COLUMN v TO w;
+SELECT "table", "column", scheme FROM dbcrypt_columns;
+SELECT dbcrypt_verify('beside', 'w');
+DROP TABLE beside;
+SELECT count(*) FROM dbcrypt_columns;
+
 -- A row comes in by name, as from a dump.
 CREATE TABLE restored (gone int, v text, w text);
 ALTER TABLE restored DROP COLUMN gone;

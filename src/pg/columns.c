@@ -410,19 +410,21 @@ column_check_relation(Relation rel, const TargetColumn *target)
 	return attnum;
 }
 
-/* One row of dbcrypt_columns; false if its table or column is gone. */
-static bool
-read_row(HeapTuple tuple, TupleDesc desc, TargetColumn *target)
+/*
+ * One row of dbcrypt_columns; its name is NULL if its table or column is gone.
+ * Unless whole, only what names the column is read.
+ */
+static TargetColumn *
+read_row(HeapTuple tuple, TupleDesc desc, bool whole)
 {
+	TargetColumn *target = palloc0(sizeof(TargetColumn));
 	Datum values[Natts_columns];
 	bool nulls[Natts_columns];
-
 	HeapTuple attribute;
 
 	heap_deform_tuple(tuple, desc, values, nulls);
 	target->relid = DatumGetObjectId(values[Anum_columns_table - 1]);
 	target->attnum = DatumGetInt16(values[Anum_columns_attnum - 1]);
-	target->name = NULL;
 	attribute = SearchSysCacheAttNum(target->relid, target->attnum);
 	if (HeapTupleIsValid(attribute))
 	{
@@ -430,11 +432,14 @@ read_row(HeapTuple tuple, TupleDesc desc, TargetColumn *target)
 		ReleaseSysCache(attribute);
 	}
 	target->registered_name = pstrdup(NameStr(*DatumGetName(values[Anum_columns_column - 1])));
-	target->aad =
-		nulls[Anum_columns_aad - 1] ? NULL : TextDatumGetCString(values[Anum_columns_aad - 1]);
-	target->scheme = scheme_named(TextDatumGetCString(values[Anum_columns_scheme - 1]));
-	options_read(DatumGetJsonbP(values[Anum_columns_options - 1]), &target->options);
-	return target->name != NULL;
+	if (whole)
+	{
+		target->aad =
+			nulls[Anum_columns_aad - 1] ? NULL : TextDatumGetCString(values[Anum_columns_aad - 1]);
+		target->scheme = scheme_named(TextDatumGetCString(values[Anum_columns_scheme - 1]));
+		options_read(DatumGetJsonbP(values[Anum_columns_options - 1]), &target->options);
+	}
+	return target;
 }
 
 static int
@@ -448,9 +453,9 @@ compare_targets(const ListCell *a, const ListCell *b)
 	return left->attnum - right->attnum;
 }
 
-/* Every row of dbcrypt_columns, those of dropped columns (name NULL) included. */
+/* Every row of dbcrypt_columns, as read_row reads it. */
 static List *
-read_registry(void)
+read_registry(bool whole)
 {
 	Oid relid = catalog_relation("dbcrypt_columns");
 	List *targets = NIL;
@@ -463,12 +468,7 @@ read_registry(void)
 	rel = table_open(relid, AccessShareLock);
 	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		TargetColumn *target = palloc0(sizeof(TargetColumn));
-
-		(void) read_row(tuple, RelationGetDescr(rel), target);
-		targets = lappend(targets, target);
-	}
+		targets = lappend(targets, read_row(tuple, RelationGetDescr(rel), whole));
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	list_sort(targets, compare_targets);
@@ -478,7 +478,7 @@ read_registry(void)
 List *
 columns_registered(void)
 {
-	List *targets = read_registry();
+	List *targets = read_registry(true);
 	ListCell *cell;
 
 	foreach(cell, targets)
@@ -647,10 +647,74 @@ dbcrypt_column_number(PG_FUNCTION_ARGS)
 	PG_RETURN_INT16(attnum);
 }
 
-/* Event trigger after DDL: dbcrypt_columns follows renames and drops. */
+/*
+ * A child has left its parent: what was registered for it through the parent is
+ * now registered for itself, so that a revocation still looks at its values.
+ */
+static void
+register_detached(Oid parent, Oid child)
+{
+	ListCell *cell;
+
+	foreach(cell, read_registry(false))
+	{
+		TargetColumn *target = lfirst(cell);
+		Oid types[] = {REGCLASSOID, REGCLASSOID, INT2OID};
+		Datum values[3];
+
+		if (target->name == NULL ||
+			!list_member_oid(find_all_inheritors(target->relid, NoLock, NULL), parent))
+			continue;
+		values[0] = ObjectIdGetDatum(child);
+		values[1] = ObjectIdGetDatum(target->relid);
+		values[2] = Int16GetDatum(target->attnum);
+		(void) catalog_execute(psprintf("INSERT INTO %1$s (\"table\", \"column\", aad, scheme, "
+										"options) SELECT $1, \"column\", aad, scheme, options "
+										"FROM %1$s WHERE \"table\" = $2 AND attnum = $3 "
+										"ON CONFLICT DO NOTHING",
+										catalog_relation_name("dbcrypt_columns")),
+							   lengthof(types), types, values, NULL, SPI_OK_INSERT);
+	}
+}
+
+/* Registers what an ALTER TABLE has taken out of a partitioned or parent table. */
+static void
+follow_detach(const AlterTableStmt *statement)
+{
+	Oid altered = RangeVarGetRelid(statement->relation, NoLock, true);
+	ListCell *cell;
+
+	foreach(cell, statement->cmds)
+	{
+		AlterTableCmd *command = lfirst_node(AlterTableCmd, cell);
+		const RangeVar *other = NULL;
+		Oid relid;
+
+		if (command->subtype == AT_DetachPartition ||
+			command->subtype == AT_DetachPartitionFinalize)
+			other = castNode(PartitionCmd, command->def)->name;
+		else if (command->subtype == AT_DropInherit)
+			other = castNode(RangeVar, command->def);
+		if (other == NULL)
+			continue;
+		relid = RangeVarGetRelid(other, NoLock, true);
+		if (!OidIsValid(altered) || !OidIsValid(relid))
+			continue;
+		if (command->subtype == AT_DropInherit)
+			register_detached(relid, altered);
+		else
+			register_detached(altered, relid);
+	}
+}
+
+/*
+ * Event trigger after DDL: dbcrypt_columns follows renames, drops and partitions
+ * that are detached.
+ */
 Datum
 dbcrypt_columns_follow(PG_FUNCTION_ARGS)
 {
+	Node *statement;
 	ListCell *cell;
 
 	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
@@ -658,7 +722,7 @@ dbcrypt_columns_follow(PG_FUNCTION_ARGS)
 						errmsg("dbcrypt_columns_follow must be called as an event trigger")));
 
 	SPI_connect();
-	foreach(cell, read_registry())
+	foreach(cell, read_registry(false))
 	{
 		TargetColumn *target = lfirst(cell);
 		Oid types[] = {REGCLASSOID, INT2OID, NAMEOID};
@@ -677,6 +741,9 @@ dbcrypt_columns_follow(PG_FUNCTION_ARGS)
 								   3, types, values, NULL, SPI_OK_UPDATE);
 		}
 	}
+	statement = castNode(EventTriggerData, fcinfo->context)->parsetree;
+	if (IsA(statement, AlterTableStmt))
+		follow_detach(castNode(AlterTableStmt, statement));
 	SPI_finish();
 	PG_RETURN_NULL();
 }

@@ -412,9 +412,11 @@ report_tally(Doctor *doctor, char *subject, const Tally *tally)
 			break;
 		case CIPHER_FAILED:
 			add_finding(doctor, SEVERITY_ERROR, subject,
-						psprintf("values of a newer format: " INT64_FORMAT ", first in %s",
+						psprintf("values of a newer format, or damaged: " INT64_FORMAT
+								 ", first in %s",
 								 tally->values, first),
-						pstrdup("Update the dbcrypt extension."));
+						pstrdup("Update the dbcrypt extension, or mend the rows that "
+								"dbcrypt_verify() names."));
 			break;
 		case CIPHER_NULL:
 		case CIPHER_PRIMARY:
