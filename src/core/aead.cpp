@@ -21,4 +21,12 @@ make_aead(Secret key)
 	return std::make_unique<OpenSslAead>(std::move(key));
 }
 
+void
+prepare_aead()
+{
+#ifdef DBCRYPT_IPSEC_MB
+	(void) IpsecMbAead::usable();
+#endif
+}
+
 } // namespace dbcrypt

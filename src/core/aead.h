@@ -53,6 +53,9 @@ public:
  */
 std::unique_ptr<Aead> make_aead(Secret key);
 
+/* Asks the processor what it can do, which a forked child need not ask again. */
+void prepare_aead();
+
 } // namespace dbcrypt
 
 #endif

@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #endif
 
+#include "aead.h"
 #include "base64.h"
 #include "door.h"
 #include "envelope.h"
@@ -153,6 +154,17 @@ dbcrypt_mask_keys(char *text, size_t size, const dbcrypt_ring *only) noexcept
 			return DBCRYPT_OK;
 		});
 	return masked;
+}
+
+void
+dbcrypt_prepare(void) noexcept
+{
+	(void) guarded(
+		[]
+		{
+			prepare_aead();
+			return DBCRYPT_OK;
+		});
 }
 
 void

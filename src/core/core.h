@@ -138,6 +138,12 @@ dbcrypt_status dbcrypt_generate_key(char out[45]) DBCRYPT_NOEXCEPT;
  */
 size_t dbcrypt_mask_keys(char *text, size_t size, const dbcrypt_ring *only) DBCRYPT_NOEXCEPT;
 
+/*
+ * Does once, for a process and its children, what else each would do at its first
+ * value: half a millisecond in a virtual machine. Need not be called.
+ */
+void dbcrypt_prepare(void) DBCRYPT_NOEXCEPT;
+
 /* Forbids core dumps of this process, which from now on holds keys. */
 void dbcrypt_forbid_core_dump(void) DBCRYPT_NOEXCEPT;
 

@@ -6,6 +6,7 @@
 
 #include "dbcrypt.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 
 PG_MODULE_MAGIC;
 
@@ -18,4 +19,6 @@ _PG_init(void)
 	session_init();
 	mask_init();
 	doctor_worker_init();
+	if (process_shared_preload_libraries_in_progress)
+		dbcrypt_prepare();
 }
