@@ -754,11 +754,14 @@ in_place_batch(WalkBatch *batch)
 	WalkShared *shared = batch->shared;
 	InPlace *work = begin_work(batch->rel, batch->target, batch);
 	BlockNumber *pinned = palloc(sizeof(BlockNumber) * batch->count);
+	BlockNumber end;
 	int npinned = 0;
 
-	for (BlockNumber i = 0; i < batch->count; i++)
-		if (rotate_page(work, batch->first + i, false) == PAGE_PINNED)
-			pinned[npinned++] = batch->first + i;
+	/* The relation may have shrunk before it was locked for the walk, not since. */
+	end = Min(batch->first + batch->count, RelationGetNumberOfBlocks(batch->rel));
+	for (BlockNumber block = batch->first; block < end; block++)
+		if (rotate_page(work, block, false) == PAGE_PINNED)
+			pinned[npinned++] = block;
 	if (shared->pass == 1)
 		walk_count(shared, WALK_PAGES_WAITED, npinned);
 	for (int i = 0; i < npinned; i++)
