@@ -8,11 +8,11 @@ use DbcryptTest;
 use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(sleep);
+use Time::HiRes qw(sleep time);
 
 my $rounds = 20;
 my $rows = soak() ? 100_000 : 8_000;
-my $seed = $ENV{DBCRYPT_SEED} // time() * 1000 % 2**31;
+my $seed = $ENV{DBCRYPT_SEED} // int(time() * 1000) % 2**31;
 srand $seed;
 note "DBCRYPT_SEED=$seed";
 
@@ -44,17 +44,32 @@ sub start_rotation
 	return ($run, $1);
 }
 
-# Waits until connections are possible again.
-sub wait_for_server
+# Runs a statement, again while there is no server: a server whose backend was killed
+# takes connections until it notices. (exit code, output, error output).
+sub steady_psql
 {
+	my ($sql) = @_;
 	for (1 .. 20 * $PostgreSQL::Test::Utils::timeout_default)
 	{
 		# Not through standard input: a psql that is refused is gone before it reads it.
-		return if IPC::Run::run([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', 'SELECT 1' ],
-			'<', '/dev/null', '>', '/dev/null', '2>', '/dev/null');
+		my ($out, $err) = ('', '');
+		IPC::Run::run([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres'), '-c', $sql ],
+			'<', '/dev/null', '>', \$out, '2>', \$err);
+		my $rc = $? >> 8;
+		chomp $out;
+		return ($rc, $out, $err) if $rc != 2;
 		sleep 0.05;
 	}
 	die 'the server does not come back';
+}
+
+# What a query gives then.
+sub value_of
+{
+	my ($sql) = @_;
+	my ($rc, $out, $err) = steady_psql($sql);
+	die $err if $rc != 0;
+	return $out;
 }
 
 sub postmaster_children
@@ -94,6 +109,11 @@ my %way = (
 	'kill -9 of a worker' => [ ', workers => 2', sub { my $pid = worker_pid(); kill 'KILL', $pid if $pid; } ],
 	'kill -9 of the server' => [ '', \&crash_server ]);
 
+# How long a rotation takes, so that most moments fall into one.
+my $started = time;
+(start_rotation('', \my $whole))[0]->finish;
+my $duration = time - $started;
+
 foreach my $name (sort keys %way)
 {
 	my ($options, $end) = @{ $way{$name} };
@@ -103,17 +123,16 @@ foreach my $name (sort keys %way)
 	{
 		my $out = '';
 		my ($run, $pid) = start_rotation($options, \$out);
-		sleep rand(soak() ? 2 : 0.15);
+		sleep rand($duration);
 		$end->($pid);
 		$run->finish;
-		wait_for_server();
 		$interrupted++ if $out =~ /canceling|terminat|server closed|crash/;
-		my $good = $node->safe_psql('postgres',
+		my $good = value_of(
 			q{SELECT count(*) FROM tokens WHERE dbcrypt_decrypt(v, id::text) = 'token ' || id});
-		$lost++ if $good != $rows || $node->safe_psql('postgres', 'SELECT count(DISTINCT id) FROM tokens') != $rows;
-		my ($rc, $result, $err) = $node->psql('postgres', "CALL dbcrypt_rotate_online('tokens', 'v')");
+		$lost++ if $good != $rows || value_of('SELECT count(DISTINCT id) FROM tokens') != $rows;
+		my ($rc, undef, $err) = steady_psql("CALL dbcrypt_rotate_online('tokens', 'v')");
 		diag $err if $rc != 0;
-		$unfinished++ if $rc != 0 || $node->safe_psql('postgres',
+		$unfinished++ if $rc != 0 || value_of(
 			"SELECT count(*) FROM tokens WHERE dbcrypt_key_id(v) <> '@{[ key_id($keys[0]) ]}'") != 0;
 	}
 	ok($interrupted > 0, "$name: $interrupted of $rounds rotations were interrupted");
