@@ -2,6 +2,8 @@
 
 #include <random>
 
+#include <openssl/evp.h>
+
 #include "aead_ipsec_mb.h"
 #include "aead_openssl.h"
 #include "failure.h"
@@ -177,3 +179,19 @@ TEST_P(AeadOf, AgreesWithOpenSsl)
 		}
 	}
 }
+
+TEST(MakeAead, KeepsToOpenSslUnderFips)
+{
+	ASSERT_EQ(EVP_default_properties_enable_fips(nullptr, 1), 1);
+	const auto aead = make_aead(secret(Octets(32, 5)));
+	ASSERT_EQ(EVP_default_properties_enable_fips(nullptr, 0), 1);
+	EXPECT_NE(dynamic_cast<OpenSslAead *>(aead.get()), nullptr);
+}
+
+#ifdef DBCRYPT_IPSEC_MB
+TEST(MakeAead, ChoosesTheFaster)
+{
+	const auto aead = make_aead(secret(Octets(32, 5)));
+	EXPECT_EQ(dynamic_cast<IpsecMbAead *>(aead.get()) != nullptr, IpsecMbAead::usable());
+}
+#endif
