@@ -98,6 +98,7 @@ add_command_keys(dbcrypt_ring *target, const char *command, dbcrypt_source_error
 	else
 		status = DBCRYPT_KEY_FILE_UNREADABLE;
 	dbcrypt_cleanse(output, sizeof(output));
+	CHECK_FOR_INTERRUPTS(); /* a cancel reaches the command too, and ends it */
 	if (wait_status != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION), errmsg("dbcrypt.key_command failed"),

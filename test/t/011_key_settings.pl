@@ -76,6 +76,9 @@ foreach my $case (
 	set_command($script);
 	like(psql_error($node, 'SELECT dbcrypt_encrypt($$x$$)'), $error, $name);
 }
+set_command('sleep 600');
+like(psql_error($node, q{SET statement_timeout = '100ms'; SELECT dbcrypt_encrypt('x')}),
+	qr/ERROR:  canceling statement due to statement timeout/, 'a command that hangs can be cancelled');
 my $log = slurp_file($node->logfile);
 unlike($log, qr/$literal/i, 'what a command printed is not in the log');
 
