@@ -194,6 +194,44 @@ SELECT "table", "column" FROM dbcrypt_columns ORDER BY 1, 2;
 DROP TABLE parent, aside, child CASCADE;
 SELECT count(*) FROM dbcrypt_columns;
 
+-- But nothing that could not be registered by itself.
+CREATE TABLE parent (v text);
+SELECT dbcrypt_register_column('parent', 'v');
+CREATE TEMP TABLE passing () INHERITS (parent);
+ALTER TABLE passing NO INHERIT parent;
+CREATE FOREIGN DATA WRAPPER nowhere;
+CREATE SERVER nowhere FOREIGN DATA WRAPPER nowhere;
+CREATE FOREIGN TABLE abroad () INHERITS (parent) SERVER nowhere;
+ALTER FOREIGN TABLE abroad NO INHERIT parent;
+SELECT "table", "column" FROM dbcrypt_columns ORDER BY 1, 2;
+DROP TABLE passing;
+DROP FOREIGN DATA WRAPPER nowhere CASCADE;
+
+-- And no expression that would run as somebody else from then on.
+CREATE TABLE child (id int) INHERITS (parent);
+ALTER TABLE child OWNER TO regress_dbcrypt_owner;
+ALTER TABLE child NO INHERIT parent;
+SELECT "table", "column" FROM dbcrypt_columns ORDER BY "table"::text;
+SELECT dbcrypt_unregister_column('child', 'v'), dbcrypt_unregister_column('parent', 'v');
+ALTER TABLE parent ADD COLUMN id int;
+ALTER TABLE child INHERIT parent;
+SELECT dbcrypt_register_column('parent', 'v', 'id::text');
+ALTER TABLE child NO INHERIT parent;
+SELECT dbcrypt_register_column('child', 'v', 'id::text');
+ALTER TABLE child NO INHERIT parent;
+SELECT "table", "column", aad FROM dbcrypt_columns ORDER BY "table"::text;
+DROP TABLE parent, child;
+
+-- A column that is dropped of its table alone.
+CREATE TABLE parent (v text, w text);
+CREATE TABLE child () INHERITS (parent);
+CREATE TABLE grandchild () INHERITS (child);
+SELECT dbcrypt_register_column('parent', 'v');
+ALTER TABLE ONLY parent DROP COLUMN v;
+SELECT "table", "column" FROM dbcrypt_columns ORDER BY "table"::text;
+DROP TABLE parent CASCADE;
+SELECT count(*) FROM dbcrypt_columns;
+
 -- DDL goes on beside a row that this version cannot read.
 CREATE TABLE beside (v text);
 INSERT INTO dbcrypt_columns VALUES ('beside', 'v', 'of the future', NULL, '{"new": 1}');

@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include <openssl/evp.h>
-
 #include "aead_ipsec_mb.h"
 #include "aead_openssl.h"
 #include "wall.h"
@@ -15,7 +13,7 @@ std::unique_ptr<Aead>
 make_aead(Secret key)
 {
 #ifdef DBCRYPT_IPSEC_MB
-	if (IpsecMbAead::usable() && EVP_default_properties_is_fips_enabled(nullptr) == 0)
+	if (IpsecMbAead::usable() && OpenSslAead::is_usual())
 		return std::make_unique<IpsecMbAead>(std::move(key));
 #endif
 	return std::make_unique<OpenSslAead>(std::move(key));

@@ -48,7 +48,7 @@ public:
 
 /*
  * The fastest there is here: intel-ipsec-mb where it is built in, the processor
- * has AES-NI and PCLMULQDQ, and OpenSSL is not held to FIPS; otherwise OpenSSL.
+ * has AES-NI and PCLMULQDQ, and OpenSSL has its default provider; otherwise OpenSSL.
  * key: Aead::key_size bytes.
  */
 std::unique_ptr<Aead> make_aead(Secret key);

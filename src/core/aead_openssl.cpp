@@ -7,6 +7,7 @@
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/params.h>
+#include <openssl/provider.h>
 
 #include "failure.h"
 #include "wall.h"
@@ -73,6 +74,18 @@ update_aad(EVP_CIPHER_CTX *context, const Aad &aad)
 }
 
 } // namespace
+
+bool
+OpenSslAead::is_usual()
+{
+	EVP_CIPHER *const cipher = EVP_CIPHER_fetch(nullptr, "AES-256-GCM", nullptr);
+	const bool usual =
+		cipher != nullptr &&
+		std::strcmp(OSSL_PROVIDER_get0_name(EVP_CIPHER_get0_provider(cipher)), "default") == 0;
+	EVP_CIPHER_free(cipher);
+	ERR_clear_error();
+	return usual;
+}
 
 OpenSslAead::Context
 OpenSslAead::new_context(int encrypt) const

@@ -17,6 +17,12 @@ namespace dbcrypt
 class OpenSslAead final : public Aead
 {
 public:
+	/*
+	 * Whether OpenSSL takes AES-256-GCM from its default provider, and nobody has
+	 * configured another, such as the FIPS one.
+	 */
+	static bool is_usual();
+
 	explicit OpenSslAead(Secret key) : key_(std::move(key)) {}
 
 	void seal(const uint8_t *nonce, const Aad &aad, Bytes plaintext, uint8_t *out) override;

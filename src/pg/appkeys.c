@@ -17,7 +17,6 @@
 #include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
-#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "dbcrypt.h"
 #include "executor/spi.h"
@@ -290,7 +289,7 @@ add_catalogs(List *catalogs, const TargetColumn *target)
 {
 	ListCell *cell;
 
-	foreach(cell, find_all_inheritors(target->relid, NoLock, NULL))
+	foreach(cell, column_members(target->relid, NoLock))
 	{
 		Oid catalog =
 			catalog_of(lfirst_oid(cell), get_attnum(lfirst_oid(cell), target->options.companion));

@@ -27,6 +27,7 @@
 #include "optimizer/optimizer.h"
 #include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
+#include "tcop/deparse_utility.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -81,6 +82,19 @@ column_lock_ancestors(Oid relid)
 }
 
 List *
+column_members(Oid relid, LOCKMODE lockmode)
+{
+	List *members = list_make1_oid(relid);
+	ListCell *cell;
+
+	foreach(cell, members)
+		members = list_concat_unique_oid(
+			members,
+			find_inheritance_children_extended(lfirst_oid(cell), false, lockmode, NULL, NULL));
+	return members;
+}
+
+List *
 column_lock_members(Oid relid, LOCKMODE lockmode)
 {
 	List *members;
@@ -91,7 +105,7 @@ column_lock_members(Oid relid, LOCKMODE lockmode)
 	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
 						errmsg("relation with OID %u does not exist", relid)));
-	members = find_all_inheritors(relid, lockmode, NULL);
+	members = column_members(relid, lockmode);
 	foreach(cell, members)
 		if (lfirst_oid(cell) != relid && isOtherTempNamespace(get_rel_namespace(lfirst_oid(cell))))
 			members = foreach_delete_current(members, cell);
@@ -304,8 +318,7 @@ check_not_read(Relation rel, AttrNumber attnum, AttrNumber companion)
 		AttrNumber other_attnum = get_attnum(RelationGetRelid(rel), other->name);
 
 		if (other_attnum <= 0 || other_attnum == attnum ||
-			!list_member_oid(find_all_inheritors(other->relid, NoLock, NULL),
-							 RelationGetRelid(rel)))
+			!list_member_oid(column_members(other->relid, NoLock), RelationGetRelid(rel)))
 			continue;
 		if (other->options.companion &&
 			get_attnum(RelationGetRelid(rel), other->options.companion) == attnum)
@@ -515,7 +528,7 @@ column_covering(Oid relid, const char *name)
 		TargetColumn *above = lfirst(cell);
 
 		if (strcmp(above->name, name) == 0 &&
-			list_member_oid(find_all_inheritors(above->relid, NoLock, NULL), relid))
+			list_member_oid(column_members(above->relid, NoLock), relid))
 			return above;
 	}
 	return NULL;
@@ -647,74 +660,156 @@ dbcrypt_column_number(PG_FUNCTION_ARGS)
 	PG_RETURN_INT16(attnum);
 }
 
+/* Whether the registry has a row for the column. */
+static bool
+is_listed(const List *registry, Oid relid, AttrNumber attnum)
+{
+	ListCell *cell;
+
+	foreach(cell, registry)
+	{
+		const TargetColumn *target = lfirst(cell);
+
+		if (target->relid == relid && target->attnum == attnum)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Registers for itself the column of a relation that was registered through
+ * another, its parent. Refuses to hand an expression to another owner, in whose
+ * name it would run.
+ */
+static void
+copy_registration(const List *registry, const TargetColumn *target, Oid relid)
+{
+	Oid types[] = {REGCLASSOID, INT2OID, REGCLASSOID};
+	Datum values[3];
+	char relkind = get_rel_relkind(relid);
+	const char *columns = catalog_relation_name("dbcrypt_columns");
+
+	if ((relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE) ||
+		get_rel_persistence(relid) == RELPERSISTENCE_TEMP ||
+		is_listed(registry, relid, get_attnum(relid, target->registered_name)))
+		return;
+	values[0] = ObjectIdGetDatum(target->relid);
+	values[1] = Int16GetDatum(target->attnum);
+	values[2] = ObjectIdGetDatum(relid);
+	if (owner_of(relid) != owner_of(target->relid) &&
+		catalog_execute(psprintf("SELECT FROM %s WHERE \"table\" = $1 AND attnum = $2 "
+								 "AND (aad IS NOT NULL OR options <> '{}')",
+								 columns),
+						2, types, values, NULL, SPI_OK_SELECT) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" leaves table \"%s\", which has another owner and "
+						"with which its column \"%s\" is registered",
+						get_rel_name(relid), get_rel_name(target->relid), target->registered_name),
+				 errdetail("The column's AAD expression would run as the owner of \"%s\".",
+						   get_rel_name(relid)),
+				 errhint("Have that owner call dbcrypt_register_column() first, or give "
+						 "both tables one owner.")));
+	(void) catalog_execute(
+		psprintf("INSERT INTO %1$s (\"table\", \"column\", aad, scheme, options) "
+				 "SELECT $3, \"column\", aad, scheme, options FROM %1$s "
+				 "WHERE \"table\" = $1 AND attnum = $2 ON CONFLICT DO NOTHING",
+				 columns),
+		3, types, values, NULL, SPI_OK_INSERT);
+}
+
 /*
  * A child has left its parent: what was registered for it through the parent is
  * now registered for itself, so that a revocation still looks at its values.
+ * Refuses if the child is not known (InvalidOid).
  */
 static void
 register_detached(Oid parent, Oid child)
 {
+	List *registry = read_registry(false);
 	ListCell *cell;
 
-	foreach(cell, read_registry(false))
+	foreach(cell, registry)
 	{
 		TargetColumn *target = lfirst(cell);
-		Oid types[] = {REGCLASSOID, REGCLASSOID, INT2OID};
-		Datum values[3];
 
-		if (target->name == NULL ||
-			!list_member_oid(find_all_inheritors(target->relid, NoLock, NULL), parent))
+		if (target->name == NULL || !list_member_oid(column_members(target->relid, NoLock), parent))
 			continue;
-		values[0] = ObjectIdGetDatum(child);
-		values[1] = ObjectIdGetDatum(target->relid);
-		values[2] = Int16GetDatum(target->attnum);
-		(void) catalog_execute(psprintf("INSERT INTO %1$s (\"table\", \"column\", aad, scheme, "
-										"options) SELECT $1, \"column\", aad, scheme, options "
-										"FROM %1$s WHERE \"table\" = $2 AND attnum = $3 "
-										"ON CONFLICT DO NOTHING",
-										catalog_relation_name("dbcrypt_columns")),
-							   lengthof(types), types, values, NULL, SPI_OK_INSERT);
+		if (!OidIsValid(child))
+			ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+							errmsg("a partition of table \"%s\" was renamed while it was detached",
+								   get_rel_name(parent)),
+							errhint("Run ALTER TABLE ... DETACH PARTITION ... FINALIZE.")));
+		copy_registration(registry, target, child);
 	}
 }
 
-/* Registers what an ALTER TABLE has taken out of a partitioned or parent table. */
+/* Registers what the command has taken out of a partitioned or parent table. */
 static void
-follow_detach(const AlterTableStmt *statement)
+follow_detached(void)
 {
-	Oid altered = RangeVarGetRelid(statement->relation, NoLock, true);
+	SPITupleTable *commands;
+
+	if (SPI_execute("SELECT command FROM pg_catalog.pg_event_trigger_ddl_commands()", false, 0) !=
+		SPI_OK_SELECT)
+		elog(ERROR, "the commands of an event trigger could not be read");
+	commands = SPI_tuptable;
+	for (uint64 i = 0; i < commands->numvals; i++)
+	{
+		bool isnull;
+		CollectedCommand *command = (CollectedCommand *) DatumGetPointer(
+			SPI_getbinval(commands->vals[i], commands->tupdesc, 1, &isnull));
+		Oid altered;
+		ListCell *cell;
+
+		if (command->type != SCT_AlterTable)
+			continue;
+		altered = command->d.alterTable.objectId;
+		foreach(cell, command->d.alterTable.subcmds)
+		{
+			CollectedATSubcmd *collected = lfirst(cell);
+			AlterTableCmd *subcommand = castNode(AlterTableCmd, collected->parsetree);
+
+			switch (subcommand->subtype)
+			{
+				case AT_DetachPartition:
+				case AT_DetachPartitionFinalize:
+					/* PostgreSQL collects no OID of it. */
+					register_detached(
+						altered, RangeVarGetRelid(castNode(PartitionCmd, subcommand->def)->name,
+												  NoLock, true));
+					break;
+				case AT_DropInherit:
+					register_detached(collected->address.objectId, altered);
+					break;
+				default:
+					break;
+			}
+		}
+	}
+}
+
+/* A column was dropped of its table alone (ALTER TABLE ONLY): its children's are registered. */
+static void
+keep_children(const List *registry, const TargetColumn *target)
+{
 	ListCell *cell;
 
-	foreach(cell, statement->cmds)
-	{
-		AlterTableCmd *command = lfirst_node(AlterTableCmd, cell);
-		const RangeVar *other = NULL;
-		Oid relid;
-
-		if (command->subtype == AT_DetachPartition ||
-			command->subtype == AT_DetachPartitionFinalize)
-			other = castNode(PartitionCmd, command->def)->name;
-		else if (command->subtype == AT_DropInherit)
-			other = castNode(RangeVar, command->def);
-		if (other == NULL)
-			continue;
-		relid = RangeVarGetRelid(other, NoLock, true);
-		if (!OidIsValid(altered) || !OidIsValid(relid))
-			continue;
-		if (command->subtype == AT_DropInherit)
-			register_detached(relid, altered);
-		else
-			register_detached(altered, relid);
-	}
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(target->relid)))
+		return;
+	foreach(cell, column_members(target->relid, NoLock))
+		if (get_attnum(lfirst_oid(cell), target->registered_name) > 0)
+			copy_registration(registry, target, lfirst_oid(cell));
 }
 
 /*
- * Event trigger after DDL: dbcrypt_columns follows renames, drops and partitions
- * that are detached.
+ * Event trigger after DDL: dbcrypt_columns follows renames, drops, and children that
+ * leave their parents.
  */
 Datum
 dbcrypt_columns_follow(PG_FUNCTION_ARGS)
 {
-	Node *statement;
+	List *registry;
 	ListCell *cell;
 
 	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
@@ -722,7 +817,8 @@ dbcrypt_columns_follow(PG_FUNCTION_ARGS)
 						errmsg("dbcrypt_columns_follow must be called as an event trigger")));
 
 	SPI_connect();
-	foreach(cell, read_registry(false))
+	registry = read_registry(false);
+	foreach(cell, registry)
 	{
 		TargetColumn *target = lfirst(cell);
 		Oid types[] = {REGCLASSOID, INT2OID, NAMEOID};
@@ -731,7 +827,10 @@ dbcrypt_columns_follow(PG_FUNCTION_ARGS)
 		values[0] = ObjectIdGetDatum(target->relid);
 		values[1] = Int16GetDatum(target->attnum);
 		if (target->name == NULL)
+		{
+			keep_children(registry, target);
 			(void) column_unregister(target->relid, target->attnum);
+		}
 		else if (strcmp(target->name, target->registered_name) != 0)
 		{
 			values[2] = DirectFunctionCall1(namein, CStringGetDatum(target->name));
@@ -741,9 +840,8 @@ dbcrypt_columns_follow(PG_FUNCTION_ARGS)
 								   3, types, values, NULL, SPI_OK_UPDATE);
 		}
 	}
-	statement = castNode(EventTriggerData, fcinfo->context)->parsetree;
-	if (IsA(statement, AlterTableStmt))
-		follow_detach(castNode(AlterTableStmt, statement));
+	if (strcmp(castNode(EventTriggerData, fcinfo->context)->event, "ddl_command_end") == 0)
+		follow_detached();
 	SPI_finish();
 	PG_RETURN_NULL();
 }

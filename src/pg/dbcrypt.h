@@ -245,6 +245,12 @@ extern void column_check_owner(Oid relid);
 extern List *column_lock_ancestors(Oid relid);
 
 /*
+ * OIDs of a relation and its children of any depth. A partition that is being
+ * detached concurrently counts: its rows are still there.
+ */
+extern List *column_members(Oid relid, LOCKMODE lockmode);
+
+/*
  * Locks a relation and its children, in a fixed order; their OIDs, without those of
  * temporary tables of other sessions, which nobody else can read.
  */

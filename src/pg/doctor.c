@@ -16,7 +16,6 @@
 #include "access/xlog.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "dbcrypt.h"
 #include "executor/spi.h"
@@ -484,7 +483,7 @@ check_registered_column(Doctor *doctor, const TargetColumn *target)
 
 	if (subject == NULL)
 		return;
-	foreach(cell, find_all_inheritors(target->relid, NoLock, NULL))
+	foreach(cell, column_members(target->relid, NoLock))
 	{
 		bool locked;
 		Relation rel = open_if_free(lfirst_oid(cell), &locked);

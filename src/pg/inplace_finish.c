@@ -5,7 +5,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_inherits.h"
 #include "executor/spi.h"
 #include "inplace.h"
 #include "utils/builtins.h"
@@ -37,7 +36,7 @@ refresh_statistics(const TargetColumn *target)
 	(void) set_config_option("default_statistics_target", "10", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 	PushActiveSnapshot(GetTransactionSnapshot());
-	foreach(cell, find_all_inheritors(target->relid, AccessShareLock, NULL))
+	foreach(cell, column_members(target->relid, AccessShareLock))
 	{
 		Oid relid = lfirst_oid(cell);
 		char *command;

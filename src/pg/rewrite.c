@@ -334,7 +334,7 @@ remove_statistics(Oid relid, const char *column)
 static void
 remove_all_statistics(const TargetColumn *target)
 {
-	List *relids = find_all_inheritors(target->relid, NoLock, NULL);
+	List *relids = column_members(target->relid, NoLock);
 
 	for (int i = 0; i < list_length(relids); i++)
 		relids = add_parents(relids, list_nth_oid(relids, i));
@@ -452,7 +452,7 @@ rewrite_column(RewriteKind kind, TargetColumn *target, const char *function, boo
 	if (kind == REWRITE_ENCRYPT)
 		column_register(target);
 	else
-		foreach(cell, find_all_inheritors(target->relid, NoLock, NULL))
+		foreach(cell, column_members(target->relid, NoLock))
 			(void) column_unregister(lfirst_oid(cell), get_attnum(lfirst_oid(cell), target->name));
 	SPI_finish();
 	return counts;
