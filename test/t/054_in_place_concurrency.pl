@@ -136,7 +136,8 @@ is($rc, 0, 'a cursor elsewhere does not stop it') or diag $notices;
 like($notices, qr/NOTICE:  page \d+ of table "t" stays pinned: its rows are updated instead\nDETAIL:  Processes that use the table: .*\b$pid\b/,
 	'it says which page, and who uses the table');
 my ($in_place, $updated, undef, undef, undef, $waited) = split /\|/, $counts;
-ok($in_place > 10_000 && $updated > 0 && $updated < 500 && $waited == 1, 'one page was updated') or diag $counts;
+# From 17 on a scan pins pages ahead of it, too.
+ok($in_place > 10_000 && $updated > 0 && $updated < 500 && $waited > 0 && $waited < 5, 'no more than its pages were updated') or diag $counts;
 like((run_sql($session, 'FETCH 100 FROM k'))[0], qr/^(\d+\|value \d+\n?){100}$/, 'the cursor goes on');
 run_sql($session, 'COMMIT');
 $session->quit;
