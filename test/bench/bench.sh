@@ -3,8 +3,7 @@
 # in one throwaway server and one run. Every figure is the median of five rounds
 # in which all cases take turns. BENCH_ROWS (1000000) sizes the tables,
 # BENCH_ROUNDS (5) the rounds. Exits non-zero if a goal is missed.
-. "$(dirname "$0")/../harness/lib.sh"
-set -eo pipefail
+. "$(dirname "$0")/lib.sh"
 
 rows=${BENCH_ROWS:-1000000}
 rounds=${BENCH_ROUNDS:-5}
@@ -12,11 +11,6 @@ values=$((rows / 2))
 pgp_values=$((rows / 1000 > 50 ? rows / 1000 : 50))
 
 # ---- measuring ----
-
-sql()
-{
-	psql -XqAt -v ON_ERROR_STOP=1 -c "$1"
-}
 
 # Milliseconds of one query in a session that has loaded every library already.
 query_ms() # query
@@ -72,15 +66,7 @@ rotation_memory() # rows
 	sql "DROP TABLE fresh"
 }
 
-median()
-{
-	sort -g "$figures/$1" | awk '{ v[NR] = $1 } END {
-		print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
-}
-
 # ---- reporting ----
-
-missed=0
 
 # One line of the final table: two medians and the ratio that the goal is about.
 report() # what, unit, this, other, "faster" (other/this, at least) or "slower" (this/other, at most), goal
@@ -100,24 +86,13 @@ report() # what, unit, this, other, "faster" (other/this, at least) or "slower" 
 
 # ---- the run ----
 
-workspace_create
-figures=$work/figures
-mkdir "$figures"
-server_copy
+bench_prepare
 cc -O2 -o "$work/openssl_loop" "$root/test/bench/openssl_loop.c" -lcrypto
 client_loop_build
 old=$(printf '02%.0s' {1..32})
 new=$(printf '01%.0s' {1..32})
 key_file_write "$work/out/keys" <<<"$old"
-server_start <<END
-shared_preload_libraries = 'dbcrypt'
-dbcrypt.key_file = '$work/out/keys'
-shared_buffers = 1GB
-max_wal_size = 16GB
-autovacuum = off
-jit = off
-max_parallel_workers_per_gather = 0
-END
+bench_server_start
 
 echo "Loading $rows rows"
 sql "CREATE EXTENSION pgcrypto; CREATE EXTENSION dbcrypt"

@@ -3,18 +3,12 @@
 # without cryptography, one and two processes, and what a concurrent application
 # feels. BENCH_ROWS (1000000) sizes the tables, one of them is four times as large;
 # BENCH_ROUNDS (3). Exits non-zero if a goal is missed.
-. "$(dirname "$0")/../harness/lib.sh"
-set -eo pipefail
+. "$(dirname "$0")/lib.sh"
 
 rows=${BENCH_ROWS:-1000000}
 rounds=${BENCH_ROUNDS:-3}
 one=$(printf '01%.0s' {1..32})
 two=$(printf '02%.0s' {1..32})
-
-sql()
-{
-	psql -XqAt -v ON_ERROR_STOP=1 -c "$1"
-}
 
 # A table of n rows of 32 bytes under the first key, with i secondary indexes.
 make_table() # rows, indexes
@@ -48,15 +42,6 @@ END
 	grep '^figures' "$work/measured" | tr '|' ' ' >>"$figures/$1"
 }
 
-# Median of a recorded figure: 2 = ms, 3 = WAL, 4 = growth.
-median() # name, field
-{
-	awk -v f="$2" '{ print $f }' "$figures/$1" | sort -g | awk '{ v[NR] = $1 } END {
-		print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
-}
-
-missed=0
-
 # One line of the table, and whether its ratios meet the goals (0 for none).
 report() # what, name, rows, goal of time, goal of WAL
 {
@@ -81,21 +66,9 @@ p95() # seconds
 		awk '{ v[NR] = $1 } END { printf "%.2f ms p95, %.2f ms p50, %d transactions\n", v[int(NR * 0.95)], v[int(NR / 2)], NR }'
 }
 
-workspace_create
-figures=$work/figures
-mkdir "$figures"
-server_copy
+bench_prepare
 printf '%s\n' "$one" "$two" | key_file_write "$work/out/keys"
-server_start <<END
-shared_preload_libraries = 'dbcrypt'
-dbcrypt.key_file = '$work/out/keys'
-shared_buffers = 1GB
-max_wal_size = 16GB
-autovacuum = off
-jit = off
-max_parallel_workers_per_gather = 0
-client_min_messages = warning
-END
+bench_server_start "client_min_messages = warning"
 sql "CREATE EXTENSION dbcrypt; SELECT dbcrypt_register_keys()" >/dev/null
 
 for round in $(seq "$rounds"); do
