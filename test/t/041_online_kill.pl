@@ -72,29 +72,6 @@ sub value_of
 	return $out;
 }
 
-sub postmaster_children
-{
-	my ($pid) = @_;
-	return map { m{^/proc/(\d+)/} ? $1 : () } grep { (eval { slurp_file($_) } // '') =~ /\) \S $pid / } glob '/proc/[0-9]*/stat';
-}
-
-# Kills all processes of the server, and starts it again.
-sub crash_server
-{
-	my $pid = (split /\n/, slurp_file($node->data_dir . '/postmaster.pid'))[0];
-	kill 'STOP', $pid;
-	my @children = postmaster_children($pid);
-	$node->kill9;
-	kill 'KILL', $pid, @children;
-	foreach my $child (@children)
-	{
-		sleep 0.01 while -e "/proc/$child" && (eval { slurp_file("/proc/$child/stat") } // '') !~ /\) [ZX] /;
-	}
-	sleep 0.01 while -e "/proc/$pid";	# its lock files are in force until then
-	$node->start;
-	return;
-}
-
 # Which process a way to end a rotation meets; undef if there is none (any more).
 sub worker_pid
 {
@@ -107,7 +84,7 @@ my %way = (
 	'cancel with a worker' => [ ', workers => 2', sub { $node->safe_psql('postgres', "SELECT pg_cancel_backend($_[0])") } ],
 	'kill -9 of the backend' => [ '', sub { kill 'KILL', $_[0] } ],
 	'kill -9 of a worker' => [ ', workers => 2', sub { my $pid = worker_pid(); kill 'KILL', $pid if $pid; } ],
-	'kill -9 of the server' => [ '', \&crash_server ]);
+	'kill -9 of the server' => [ '', sub { kill_server($node); $node->start } ]);
 
 # How long a rotation takes, so that most moments fall into one.
 my $started = time;
