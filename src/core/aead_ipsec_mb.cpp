@@ -2,13 +2,12 @@
 
 #ifdef DBCRYPT_IPSEC_MB
 
-#include <algorithm>
 #include <memory>
-#include <vector>
 
 #include <intel-ipsec-mb.h>
 #include <openssl/crypto.h>
 
+#include "joined_aad.h"
 #include "wall.h"
 
 namespace dbcrypt
@@ -16,9 +15,6 @@ namespace dbcrypt
 
 namespace
 {
-
-/* AAD pieces up to this many bytes together are joined without allocating. */
-constexpr size_t joined_aad_size = 256;
 
 /* The library's functions for this processor; null where it lacks the instructions. */
 struct Functions
@@ -56,26 +52,6 @@ not_null(Bytes bytes)
 	return bytes.empty() ? &nothing : bytes.data();
 }
 
-/* Calls with the AAD in one piece. */
-template <typename Call>
-void
-with_joined(const Aad &aad, Call &&call)
-{
-	const size_t size = aad.head.size() + aad.tail.size();
-	if (aad.head.empty() || aad.tail.empty())
-	{
-		call(aad.head.empty() ? aad.tail : aad.head);
-		return;
-	}
-	uint8_t joined[joined_aad_size];
-	std::vector<uint8_t> longer;
-	if (size > joined_aad_size)
-		longer.resize(size);
-	uint8_t *const place = longer.empty() ? joined : longer.data();
-	std::copy(aad.tail.begin(), aad.tail.end(), std::copy(aad.head.begin(), aad.head.end(), place));
-	call(Bytes{place, size});
-}
-
 } // namespace
 
 bool
@@ -98,13 +74,10 @@ IpsecMbAead::IpsecMbAead(Secret key)
 void
 IpsecMbAead::seal(const uint8_t *nonce, const Aad &aad, Bytes plaintext, uint8_t *out)
 {
-	with_joined(aad,
-				[&](Bytes joined)
-				{
-					functions().encrypt(key_, state_, out, not_null(plaintext), plaintext.size(),
-										nonce, not_null(joined), joined.size(),
-										out + plaintext.size(), tag_size);
-				});
+	const JoinedAad joined(aad);
+	functions().encrypt(key_, state_, out, not_null(plaintext), plaintext.size(), nonce,
+						not_null(joined.bytes()), joined.bytes().size(), out + plaintext.size(),
+						tag_size);
 }
 
 bool
@@ -113,12 +86,9 @@ IpsecMbAead::open(const uint8_t *nonce, const Aad &aad, Bytes sealed, uint8_t *o
 	const Bytes given = sealed.last(tag_size);
 	const Bytes ciphertext = sealed.first(sealed.size() - tag_size);
 	uint8_t tag[tag_size];
-	with_joined(aad,
-				[&](Bytes joined)
-				{
-					functions().decrypt(key_, state_, out, not_null(ciphertext), ciphertext.size(),
-										nonce, not_null(joined), joined.size(), tag, tag_size);
-				});
+	const JoinedAad joined(aad);
+	functions().decrypt(key_, state_, out, not_null(ciphertext), ciphertext.size(), nonce,
+						not_null(joined.bytes()), joined.bytes().size(), tag, tag_size);
 	return CRYPTO_memcmp(tag, given.data(), tag_size) == 0;
 }
 

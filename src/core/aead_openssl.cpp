@@ -10,6 +10,7 @@
 #include <openssl/provider.h>
 
 #include "failure.h"
+#include "joined_aad.h"
 #include "wall.h"
 
 namespace dbcrypt
@@ -17,9 +18,6 @@ namespace dbcrypt
 
 namespace
 {
-
-/* AAD pieces up to this many bytes together are joined, to save a call. */
-constexpr size_t joined_aad_size = 256;
 
 /* One EVP call takes an int; a multiple of the block size. */
 constexpr size_t chunk_size = size_t{1} << 30;
@@ -57,34 +55,14 @@ update(EVP_CIPHER_CTX *context, uint8_t *out, Bytes in)
 	}
 }
 
-void
-update_aad(EVP_CIPHER_CTX *context, const Aad &aad)
-{
-	const size_t size = aad.head.size() + aad.tail.size();
-	if (aad.head.empty() || aad.tail.empty() || size > joined_aad_size)
-	{
-		update(context, nullptr, aad.head);
-		update(context, nullptr, aad.tail);
-		return;
-	}
-	uint8_t joined[joined_aad_size];
-	std::memcpy(joined, aad.head.data(), aad.head.size());
-	std::memcpy(joined + aad.head.size(), aad.tail.data(), aad.tail.size());
-	update(context, nullptr, {joined, size});
-}
-
 } // namespace
 
 bool
 OpenSslAead::is_usual()
 {
-	EVP_CIPHER *const cipher = EVP_CIPHER_fetch(nullptr, "AES-256-GCM", nullptr);
-	const bool usual =
-		cipher != nullptr &&
-		std::strcmp(OSSL_PROVIDER_get0_name(EVP_CIPHER_get0_provider(cipher)), "default") == 0;
-	EVP_CIPHER_free(cipher);
-	ERR_clear_error();
-	return usual;
+	return aes_256_gcm() != nullptr &&
+		   std::strcmp(OSSL_PROVIDER_get0_name(EVP_CIPHER_get0_provider(aes_256_gcm())),
+					   "default") == 0;
 }
 
 OpenSslAead::Context
@@ -110,7 +88,7 @@ OpenSslAead::seal(const uint8_t *nonce, const Aad &aad, Bytes plaintext, uint8_t
 	int done;
 
 	check(EVP_CipherInit_ex2(context, nullptr, nullptr, nonce, -1, nullptr));
-	update_aad(context, aad);
+	update(context, nullptr, JoinedAad(aad).bytes());
 	update(context, out, plaintext);
 	check(EVP_CipherFinal_ex(context, tag, &done));
 	OSSL_PARAM tag_place[] = {OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, tag_size),
@@ -130,7 +108,7 @@ OpenSslAead::open(const uint8_t *nonce, const Aad &aad, Bytes sealed, uint8_t *o
 
 	std::memcpy(tag, sealed.data() + size, tag_size);
 	check(EVP_CipherInit_ex2(context, nullptr, nullptr, nonce, -1, nullptr));
-	update_aad(context, aad);
+	update(context, nullptr, JoinedAad(aad).bytes());
 	update(context, out, sealed.first(size));
 	const OSSL_PARAM tag_given[] = {
 		OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, tag_size), OSSL_PARAM_END};

@@ -180,12 +180,17 @@ TEST_P(AeadOf, AgreesWithOpenSsl)
 	}
 }
 
-TEST(MakeAead, KeepsToOpenSslUnderFips)
+/* In a process of its own: the cipher is fetched once. */
+TEST(MakeAeadDeathTest, KeepsToOpenSslUnderFips)
 {
-	ASSERT_EQ(EVP_default_properties_enable_fips(nullptr, 1), 1);
-	const auto aead = make_aead(secret(Octets(32, 5)));
-	ASSERT_EQ(EVP_default_properties_enable_fips(nullptr, 0), 1);
-	EXPECT_NE(dynamic_cast<OpenSslAead *>(aead.get()), nullptr);
+	GTEST_FLAG_SET(death_test_style, "threadsafe");
+	EXPECT_EXIT(
+		{
+			const bool held = EVP_default_properties_enable_fips(nullptr, 1) == 1;
+			const auto aead = make_aead(secret(Octets(32, 5)));
+			_exit(held && dynamic_cast<OpenSslAead *>(aead.get()) != nullptr ? 0 : 1);
+		},
+		testing::ExitedWithCode(0), "");
 }
 
 #ifdef DBCRYPT_IPSEC_MB
