@@ -13,7 +13,7 @@ PGFILEDESC = "dbcrypt - encrypt column values and rotate their keys inside the d
 DATA = $(wildcard sql/dbcrypt--*.sql)
 
 CORE_OBJS = $(patsubst %.cpp,%.o,$(sort $(wildcard src/core/*.cpp)))
-SHIM_OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/pg/*.c)))
+SHIM_OBJS = $(patsubst %.c,%.o,$(sort $(shell find src/pg -name "*.c")))
 OBJS = $(SHIM_OBJS) $(CORE_OBJS)
 DEPS = $(OBJS:.o=.d)
 
@@ -22,7 +22,7 @@ REGRESS_OPTS = --no-locale --encoding=UTF8
 EXTRA_CLEAN = $(DEPS) build results regression.diffs regression.out
 
 # Hidden visibility keeps the core's functions inside; exports.map the rest.
-PG_CFLAGS = -std=gnu11 -fno-plt -Wextra -Wno-unused-parameter -Wno-sign-compare \
+PG_CFLAGS = -std=gnu11 -Isrc -Isrc/pg -fno-plt -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers -MMD -MP
 PG_CXXFLAGS = -std=c++20 -O2 -fno-plt -Wall -Wextra -fvisibility=hidden \
 	-fvisibility-inlines-hidden -MMD -MP

@@ -49,7 +49,7 @@ $new->start;
 is($new->safe_psql('postgres', $ids), $half, 'the values are as they were');
 is($new->safe_psql('postgres', $catalog), $known, 'the catalog came along');
 check_table($new, 't', 'upgraded', rows => $count);
-is($new->safe_psql('postgres', "SELECT * FROM dbcrypt_check() WHERE severity = 'error'"), '', 'the doctor finds no error');
+is($new->safe_psql('postgres', "SELECT * FROM dbcrypt_check() WHERE severity = 'error'"), '', 'dbcrypt_check finds no error');
 
 $new->safe_psql('postgres', "CALL dbcrypt_rotate_in_place('t', 'c'); CALL dbcrypt_rotate_in_place('u', 'c')");
 check_table($new, 't', 'upgraded, and called again', id => $new_id, rows => $count);

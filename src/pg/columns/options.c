@@ -1,0 +1,109 @@
+/*
+ * options.c
+ *		Schemes by name, and the options of an adopted column as dbcrypt_columns
+ *		keeps them.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+
+#include "columns/options.h"
+#include "core/core.h"
+
+/* The members of ColumnOptions by the names they are stored under. */
+static const struct
+{
+	const char *name;
+	size_t offset;
+} members[] = {
+	{"attribute", offsetof(ColumnOptions, attribute)},
+	{"attribute_expression", offsetof(ColumnOptions, attribute_expression)},
+	{"companion", offsetof(ColumnOptions, companion)},
+	{"json", offsetof(ColumnOptions, json)},
+	{"table", offsetof(ColumnOptions, table)},
+	{"where", offsetof(ColumnOptions, where)},
+};
+
+static char **
+member(ColumnOptions *options, int i)
+{
+	return (char **) ((char *) options + members[i].offset);
+}
+
+const dbcrypt_scheme *
+scheme_native(void)
+{
+	static const dbcrypt_scheme *native = NULL;
+
+	if (native == NULL)
+		native = dbcrypt_scheme_find("native");
+	return native;
+}
+
+const dbcrypt_scheme *
+scheme_named(const char *name)
+{
+	const dbcrypt_scheme *scheme = dbcrypt_scheme_find(name);
+	StringInfoData names;
+
+	if (scheme)
+		return scheme;
+	initStringInfo(&names);
+	for (size_t i = 0; dbcrypt_scheme_at(i); i++)
+		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "",
+						 dbcrypt_scheme_traits_of(dbcrypt_scheme_at(i))->name);
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown scheme \"%s\"", name),
+					errhint("Schemes are: %s.", names.data)));
+}
+
+char *
+options_attribute(const char *name)
+{
+	static const char suffix[] = "_ciphertext";
+	size_t size = strlen(name);
+
+	if (size >= sizeof(suffix) - 1 && strcmp(name + size - (sizeof(suffix) - 1), suffix) == 0)
+		return pstrdup(name);
+	return psprintf("%s%s", name, suffix);
+}
+
+void
+options_read(Jsonb *stored, ColumnOptions *options)
+{
+	memset(options, 0, sizeof(*options));
+	for (size_t i = 0; i < lengthof(members); i++)
+	{
+		JsonbValue found;
+
+		if (getKeyJsonValueFromContainer(&stored->root, members[i].name,
+										 (int) strlen(members[i].name), &found) &&
+			found.type == jbvString)
+			*member(options, i) = pnstrdup(found.val.string.val, found.val.string.len);
+	}
+}
+
+Datum
+options_write(const ColumnOptions *options)
+{
+	StringInfoData json;
+	const char *separator = "";
+
+	initStringInfo(&json);
+	appendStringInfoChar(&json, '{');
+	for (size_t i = 0; i < lengthof(members); i++)
+	{
+		const char *value = *member(unconstify(ColumnOptions *, options), i);
+
+		if (value == NULL)
+			continue;
+		appendStringInfo(&json, "%s\"%s\":", separator, members[i].name);
+		escape_json(&json, value);
+		separator = ",";
+	}
+	appendStringInfoChar(&json, '}');
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
+}

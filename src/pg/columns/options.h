@@ -1,0 +1,36 @@
+/*
+ * options.h
+ *		Schemes and options of a column.
+ */
+#ifndef DBCRYPT_OPTIONS_H
+#define DBCRYPT_OPTIONS_H
+
+#include "postgres.h"
+
+#include "utils/jsonb.h"
+
+#include "core/core.h"
+
+/* Where a scheme finds what is not in the value; each NULL if not given. */
+typedef struct ColumnOptions
+{
+	char *companion;			/* column of the key id, iv or nonce */
+	char *table;				/* HKDF table name */
+	char *attribute;			/* HKDF attribute, "_ciphertext" included */
+	char *attribute_expression; /* the same, over the row */
+	char *where;				/* predicate: which rows hold values */
+	char *json;					/* $.path, or ILIKE pattern of field names */
+} ColumnOptions;
+
+/* The scheme of that name; throws for an unknown one, naming all. */
+extern const dbcrypt_scheme *scheme_named(const char *name);
+extern const dbcrypt_scheme *scheme_native(void);
+
+/* Options as dbcrypt_columns holds them. */
+extern void options_read(Jsonb *stored, ColumnOptions *options);
+extern Datum options_write(const ColumnOptions *options);
+
+/* An HKDF attribute as Lockbox spells it: name_ciphertext. */
+extern char *options_attribute(const char *name);
+
+#endif

@@ -1,0 +1,23 @@
+/*
+ * settings.h
+ *		The dbcrypt.* settings.
+ */
+#ifndef DBCRYPT_SETTINGS_H
+#define DBCRYPT_SETTINGS_H
+
+#include "postgres.h"
+
+extern char *setting_keys;
+extern char *setting_key_file;
+extern char *setting_key_command;
+extern char *setting_decrypt_keys;
+
+/* Loaded at server start, so that no placeholder ever showed a literal key. */
+extern bool library_preloaded;
+
+extern void settings_init(void);
+
+/* Whether dbcrypt.decrypt_keys names this key. */
+extern bool settings_decrypt_key(const char *key_id);
+
+#endif

@@ -1,0 +1,29 @@
+/*
+ * module.c
+ *		Loading of the library.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+
+#include "core/core.h"
+#include "health/check_worker.h"
+#include "keys/log_masking.h"
+#include "keys/session_keyring.h"
+#include "keys/settings.h"
+
+PG_MODULE_MAGIC;
+
+void _PG_init(void);
+
+void
+_PG_init(void)
+{
+	settings_init();
+	session_init();
+	mask_init();
+	check_worker_init();
+	if (process_shared_preload_libraries_in_progress)
+		dbcrypt_prepare();
+}

@@ -1,0 +1,61 @@
+/*
+ * rotate_in_place.c
+ *		The procedure dbcrypt_rotate_in_place.
+ */
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+
+#include "columns/columns.h"
+#include "rotation/job.h"
+
+PG_FUNCTION_INFO_V1(dbcrypt_rotate_in_place);
+
+#define ARG_PIN_TIMEOUT 9
+#define NRESULTS 7
+
+/*
+ * dbcrypt_rotate_in_place("table", "column", aad, batch_blocks, busy_share,
+ * max_wal_rate, max_lag, workers, on_error, pin_timeout)
+ */
+Datum
+dbcrypt_rotate_in_place(PG_FUNCTION_ARGS)
+{
+	TargetColumn target = {0};
+	RotationOptions options = {0};
+	RotationResult result = {0};
+	TupleDesc desc;
+	int64 *counters = result.counters;
+	Datum values[NRESULTS];
+	bool nulls[NRESULTS] = {false};
+
+	rotation_check_call(fcinfo, rotation_method_in_place.name);
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	rotation_read_options(fcinfo, &target, &options);
+	options.vacuum_every = 0;
+	options.pin_timeout = PG_ARGISNULL(ARG_PIN_TIMEOUT) ? -1 : PG_GETARG_INT32(ARG_PIN_TIMEOUT);
+	if (options.pin_timeout < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("pin_timeout must be a number of milliseconds from 0 up")));
+	rotation_job_run(&target, ROTATION_METHOD_IN_PLACE, &options, &result);
+	if (result.left > 0)
+		ereport(NOTICE,
+				(errmsg("%lld dead row versions keep their old values", (long long) result.left),
+				 errhint("VACUUM removes them."), errhidestmt(true), errhidecontext(true)));
+	SPI_finish();
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	values[0] = Int64GetDatum(counters[JOB_IN_PLACE]);
+	values[1] = Int64GetDatum(counters[JOB_UPDATED]);
+	values[2] =
+		Int64GetDatum(Max(result.scanned - result.nulls - result.skipped - result.rotated, 0));
+	values[3] = Int64GetDatum(result.nulls);
+	values[4] = Int64GetDatum(counters[JOB_PAGES]);
+	values[5] = Int64GetDatum(counters[JOB_PAGES_WAITED]);
+	values[6] = Int64GetDatum(result.skipped);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}

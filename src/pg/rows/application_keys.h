@@ -1,0 +1,32 @@
+/*
+ * application_keys.h
+ *		An application's own catalog of keys.
+ */
+#ifndef DBCRYPT_APPLICATION_KEYS_H
+#define DBCRYPT_APPLICATION_KEYS_H
+
+#include "postgres.h"
+
+#include "utils/rel.h"
+
+#include "core/core.h"
+
+/*
+ * An application may have a catalog of its keys, which the companion column of a
+ * value refers to by a foreign key. check: refuses a foreign key to anything else.
+ */
+extern void application_keys_check(Relation rel, AttrNumber companion);
+
+/*
+ * Before values are written into a relation: sees that the catalog, if it has
+ * one, holds the primary key, and holds that row until the transaction ends.
+ */
+extern void application_keys_hold(Relation rel, AttrNumber companion, const dbcrypt_scheme *scheme);
+
+/*
+ * After a rotation: revokes in the catalogs of these targets (TargetColumn) the
+ * other keys of the ring, those still referred to excepted.
+ */
+extern void application_keys_revoke_unused(List *targets);
+
+#endif

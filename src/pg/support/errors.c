@@ -1,0 +1,144 @@
+/*
+ * errors.c
+ *		The only table from core status to SQLSTATE, message and hint.
+ */
+#include "postgres.h"
+
+#include "utils/lsyscache.h"
+
+#include "core/core.h"
+#include "keys/session_keyring.h"
+#include "support/errors.h"
+
+/* One row of the table; %s stands for a key id. */
+typedef struct StatusError
+{
+	int sqlstate;
+	const char *message;
+	const char *hint;
+} StatusError;
+
+static const StatusError status_errors[] = {
+	[DBCRYPT_NO_KEYS] = {ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+						 "no encryption keys are configured",
+						 "Set dbcrypt.key_file to a key file; dbcrypt_generate_key() makes a key."},
+	[DBCRYPT_KEY_NOT_LOADED] = {ERRCODE_UNDEFINED_OBJECT, "encryption key %s is not loaded",
+								"Add the key to dbcrypt.key_file, below the primary key."},
+	[DBCRYPT_KEY_NOT_REGISTERED] = {ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+									"encryption key %s is not registered",
+									"Run SELECT * FROM dbcrypt_register_keys()."},
+	[DBCRYPT_KEY_REVOKED] = {ERRCODE_INSUFFICIENT_PRIVILEGE, "encryption key %s is revoked",
+							 "Put another key first in dbcrypt.key_file, or undo the revocation "
+							 "with dbcrypt_reinstate_key()."},
+	[DBCRYPT_KEY_CANARY_MISMATCH] = {ERRCODE_CONFIG_FILE_ERROR,
+									 "encryption key %s does not match its canary",
+									 "The key or its row in dbcrypt_keys was changed; see "
+									 "dbcrypt_key_status."},
+	[DBCRYPT_AUTHENTICATION_FAILED] = {ERRCODE_DATA_EXCEPTION,
+									   "could not decrypt value: authentication failed",
+									   "The AAD differs from the one it was encrypted with, or "
+									   "the value was changed."},
+	[DBCRYPT_NOT_AN_ENVELOPE] = {ERRCODE_INVALID_TEXT_REPRESENTATION, "invalid encrypted value",
+								 "The value was not made by dbcrypt_encrypt(); "
+								 "dbcrypt_is_encrypted() tells."},
+	[DBCRYPT_NEWER_FORMAT] = {ERRCODE_FEATURE_NOT_SUPPORTED,
+							  "encrypted value has a format newer than this version of dbcrypt",
+							  "Update the dbcrypt extension."},
+	[DBCRYPT_NEWER_ALGORITHM] = {ERRCODE_FEATURE_NOT_SUPPORTED,
+								 "encrypted value uses an algorithm that this version of dbcrypt "
+								 "does not know",
+								 "Update the dbcrypt extension."},
+	[DBCRYPT_TOO_LARGE] = {ERRCODE_PROGRAM_LIMIT_EXCEEDED, "value is too large to encrypt",
+						   "An encrypted value may not exceed 1 GB; bytea needs 40 bytes more "
+						   "than its plaintext, text a third more."},
+	[DBCRYPT_NO_MEMORY] = {ERRCODE_OUT_OF_MEMORY, "out of memory", NULL},
+	[DBCRYPT_RANDOM_FAILED] = {ERRCODE_INTERNAL_ERROR, "could not generate random bytes", NULL},
+	[DBCRYPT_INTERNAL] = {ERRCODE_INTERNAL_ERROR, "the cryptographic library failed", NULL},
+};
+
+const char *
+status_message(dbcrypt_status status, const char *key_id)
+{
+	if ((int) status <= 0 || (size_t) status >= lengthof(status_errors) ||
+		status_errors[status].message == NULL)
+		elog(ERROR, "unexpected dbcrypt status %d", (int) status);
+	return psprintf(status_errors[status].message, key_id ? key_id : "of this value");
+}
+
+/* The DETAIL line: where the value stands and which key it names. */
+static void
+place_detail(const ValuePlace *place, const char *key_id)
+{
+	Relation rel;
+	char *row = "";
+
+	if (place == NULL || place->rel == NULL)
+		return;
+	rel = place->rel;
+	if (ItemPointerIsValid(&place->tid))
+		row = psprintf(", row (%u,%u)", ItemPointerGetBlockNumber(&place->tid),
+					   ItemPointerGetOffsetNumber(&place->tid));
+	errdetail("Table \"%s.%s\", column \"%s\"%s%s%s.",
+			  get_namespace_name(RelationGetNamespace(rel)), RelationGetRelationName(rel),
+			  get_attname(RelationGetRelid(rel), place->attnum, false), row, key_id ? ", key " : "",
+			  key_id ? key_id : "");
+}
+
+void
+raise_status(dbcrypt_status status, dbcrypt_form form, const char *key_id, const ValuePlace *place)
+{
+	const char *message = status_message(status, key_id);
+	const char *hint = status_errors[status].hint;
+	int sqlstate = status_errors[status].sqlstate;
+
+	if (status == DBCRYPT_NOT_AN_ENVELOPE && form == DBCRYPT_BINARY)
+		sqlstate = ERRCODE_INVALID_BINARY_REPRESENTATION;
+	if (place && place->adopted &&
+		(status == DBCRYPT_NOT_AN_ENVELOPE || status == DBCRYPT_AUTHENTICATION_FAILED))
+		hint = "No loaded key opens it with the column's options in dbcrypt_columns.";
+
+	ereport(ERROR, (errcode(sqlstate), errmsg("%s", message), hint ? errhint("%s", hint) : 0,
+					place_detail(place, key_id)));
+}
+
+/* Whether the ring holds this key and dbcrypt_keys has it revoked. */
+static bool
+key_is_revoked(dbcrypt_ring *ring, const char *key_id)
+{
+	for (size_t i = 0; i < dbcrypt_ring_count(ring); i++)
+		if (strcmp(dbcrypt_ring_key_id(ring, i), key_id) == 0)
+			return (dbcrypt_ring_state(ring, i) & DBCRYPT_STATE_REVOKED) != 0;
+	return false;
+}
+
+void
+raise_key_status(dbcrypt_status status, dbcrypt_form form, const char *key_id,
+				 const ValuePlace *place)
+{
+	dbcrypt_ring *ring = session_ring();
+
+	if (dbcrypt_ring_count(ring) > 0 &&
+		(status == DBCRYPT_KEY_NOT_REGISTERED || status == DBCRYPT_KEY_CANARY_MISMATCH ||
+		 (status == DBCRYPT_KEY_REVOKED && !key_is_revoked(ring, key_id))))
+		key_id = dbcrypt_ring_key_id(ring, 0);
+	raise_status(status, form, key_id[0] ? key_id : NULL, place);
+}
+
+void
+raise_value_status(dbcrypt_status status, dbcrypt_form form, struct varlena *envelope,
+				   const ValuePlace *place)
+{
+	char key_id[DBCRYPT_KEY_ID_LEN + 1];
+
+	if (dbcrypt_read_header(form, (uint8_t *) VARDATA_ANY(envelope), VARSIZE_ANY_EXHDR(envelope),
+							key_id) != DBCRYPT_OK)
+		key_id[0] = '\0';
+	raise_key_status(status, form, key_id, place);
+}
+
+void
+redact_error(void)
+{
+	if (ERRCODE_TO_CATEGORY(geterrcode()) == ERRCODE_DATA_EXCEPTION)
+		errmsg("a generated column, constraint or index does not take the new value");
+}

@@ -1,0 +1,50 @@
+/*
+ * errors.h
+ *		How the core's status and errors of values reach the user.
+ */
+#ifndef DBCRYPT_ERRORS_H
+#define DBCRYPT_ERRORS_H
+
+#include "postgres.h"
+
+#include "access/attnum.h"
+#include "storage/itemptr.h"
+#include "utils/rel.h"
+
+#include "core/core.h"
+#include "support/compat.h"
+
+/* Where a value stands, for an error's DETAIL; rel NULL when nowhere. */
+typedef struct ValuePlace
+{
+	Relation rel;
+	AttrNumber attnum;
+	ItemPointerData tid;
+	bool adopted; /* the column is of another application's scheme */
+} ValuePlace;
+
+/* Throws what status means; key_id and place may be NULL. */
+pg_noreturn extern void raise_status(dbcrypt_status status, dbcrypt_form form, const char *key_id,
+									 const ValuePlace *place);
+
+/* The primary message of a status. */
+extern const char *status_message(dbcrypt_status status, const char *key_id);
+
+/*
+ * The same for a value that did not open. key_id is the value's own, or ""; the
+ * error names the primary key where that is the one in question.
+ */
+pg_noreturn extern void raise_key_status(dbcrypt_status status, dbcrypt_form form,
+										 const char *key_id, const ValuePlace *place);
+
+/* The same for a native envelope. */
+pg_noreturn extern void raise_value_status(dbcrypt_status status, dbcrypt_form form,
+										   struct varlena *envelope, const ValuePlace *place);
+
+/*
+ * For the callback of an error context: a value that cannot be converted is not
+ * named in the message.
+ */
+extern void redact_error(void);
+
+#endif

@@ -1,0 +1,386 @@
+/*
+ * encrypt_trigger.c
+ *		dbcrypt_encrypt_trigger: encrypts what is written as plaintext.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "columns/columns.h"
+#include "columns/expression.h"
+#include "core/core.h"
+#include "keys/key_catalog.h"
+#include "keys/session_keyring.h"
+#include "support/encoding.h"
+#include "support/errors.h"
+#include "support/run_as.h"
+#include "values/codec.h"
+
+PG_FUNCTION_INFO_V1(dbcrypt_encrypt_trigger);
+
+/* What one trigger of one relation needs for the length of a query. */
+typedef struct EncryptTrigger
+{
+	Oid trigger;
+	Oid relid;
+	EState *estate;
+	ColumnCodec codec;
+	bool switches_user; /* its AAD depends on who evaluates it */
+	TupleTableSlot *old_row;
+	TupleTableSlot *new_row;
+} EncryptTrigger;
+
+/* The row of dbcrypt_keys for a key, loaded or not; NULL without one. */
+static const RegisteredKey *
+registered_key(const char *key_id)
+{
+	static MemoryContext context = NULL;
+	static List *keys = NIL;
+	static uint64 keys_read = 0;
+	ListCell *cell;
+
+	if (context == NULL)
+		context = AllocSetContextCreate(TopMemoryContext, "dbcrypt keys", ALLOCSET_SMALL_SIZES);
+	while (keys_read != session_keys_changes())
+	{
+		uint64 changes = session_keys_changes();
+		MemoryContext caller;
+
+		keys = NIL;
+		MemoryContextReset(context);
+		caller = MemoryContextSwitchTo(context);
+		keys = catalog_keys();
+		MemoryContextSwitchTo(caller);
+		keys_read = changes;
+	}
+	foreach(cell, keys)
+	{
+		const RegisteredKey *key = lfirst(cell);
+
+		if (strcmp(key->key_id, key_id) == 0)
+			return key;
+	}
+	return NULL;
+}
+
+/* Refuses an AAD over generated columns, which have no value before the row is written. */
+static void
+check_generated(Relation rel, Node *aad)
+{
+	Bitmapset *inputs = NULL;
+	int member = -1;
+
+	pull_varattnos(aad, 1, &inputs);
+	while ((member = bms_next_member(inputs, member)) >= 0)
+	{
+		Form_pg_attribute attribute =
+			TupleDescAttr(RelationGetDescr(rel), member + FirstLowInvalidHeapAttributeNumber - 1);
+
+		if (attribute->attgenerated != '\0')
+			ereport(ERROR, (errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+							errmsg("AAD expression of a trigger cannot read generated column "
+								   "\"%s\"",
+								   NameStr(attribute->attname)),
+							errdetail("It is computed after the trigger.")));
+	}
+}
+
+static bool
+is_user_function(Oid function, void *context)
+{
+	return function >= FirstNormalObjectId;
+}
+
+/* Whether an expression calls functions that are not PostgreSQL's own. */
+static bool
+calls_user_function(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return IsA(node, CoerceToDomain) || check_functions_in_node(node, is_user_function, NULL) ||
+		   expression_tree_walker(node, calls_user_function, context);
+}
+
+/* The table that a trigger was made for: a partition has a copy of its parent's. */
+static Oid
+table_of_trigger(Oid trigger)
+{
+	Oid relid = InvalidOid;
+	Relation rel = table_open(TriggerRelationId, AccessShareLock);
+
+	while (OidIsValid(trigger))
+	{
+		ScanKeyData key;
+		SysScanDesc scan;
+		HeapTuple tuple;
+
+		ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
+					ObjectIdGetDatum(trigger));
+		scan = systable_beginscan(rel, TriggerOidIndexId, true, NULL, 1, &key);
+		tuple = systable_getnext(scan);
+		if (!HeapTupleIsValid(tuple))
+			elog(ERROR, "could not find trigger %u", trigger);
+		relid = ((Form_pg_trigger) GETSTRUCT(tuple))->tgrelid;
+		trigger = ((Form_pg_trigger) GETSTRUCT(tuple))->tgparentid;
+		systable_endscan(scan);
+	}
+	table_close(rel, AccessShareLock);
+	return relid;
+}
+
+/* Reads the trigger's arguments. */
+static EncryptTrigger *
+prepare(TriggerData *data)
+{
+	Relation rel = data->tg_relation;
+	Trigger *trigger = data->tg_trigger;
+	EncryptTrigger *self = palloc0(sizeof(EncryptTrigger));
+	TargetColumn target = {0};
+	TargetColumn *registered;
+	Oid type;
+	TupleDesc desc;
+	RunAsContext saved;
+
+	if (trigger->tgnargs < 1 || trigger->tgnargs > 2)
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("trigger \"%s\" must have a column name and at most an AAD "
+							   "expression as arguments",
+							   trigger->tgname)));
+	target.name = trigger->tgargs[0];
+	target.aad = trigger->tgnargs > 1 ? trigger->tgargs[1] : NULL;
+	target.relid = trigger->tgisclone ? table_of_trigger(trigger->tgoid) : RelationGetRelid(rel);
+	target.attnum = get_attnum(RelationGetRelid(rel), target.name);
+	if (target.attnum <= 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+						errmsg("column \"%s\" of relation \"%s\" does not exist", target.name,
+							   RelationGetRelationName(rel)),
+						errdetail("Trigger \"%s\" names it.", trigger->tgname)));
+	if (TupleDescAttr(RelationGetDescr(rel), target.attnum - 1)->attgenerated != '\0')
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("column \"%s\" of table \"%s\" is a generated column", target.name,
+							   RelationGetRelationName(rel))));
+
+	type = getBaseType(TupleDescAttr(RelationGetDescr(rel), target.attnum - 1)->atttypid);
+	if (type == JSONOID || type == JSONBOID)
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("column \"%s\" of table \"%s\" is of type %s", target.name,
+							   RelationGetRelationName(rel), format_type_be(type)),
+						errhint("A trigger encrypts columns of type text, varchar or bytea.")));
+	registered = column_covering(target.relid, target.name);
+	/* Whoever may make a trigger is not therefore the owner: only the owner registers. */
+	if (target.aad &&
+		(registered == NULL || registered->aad == NULL || strcmp(registered->aad, target.aad) != 0))
+		target.runs_as = GetUserId();
+	else if (registered)
+		target.runs_as = owner_of(registered->relid);
+	if (registered && !column_is_native(registered))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("column \"%s\" of table \"%s\" is adopted with scheme %s",
+							   target.name, RelationGetRelationName(rel),
+							   dbcrypt_scheme_traits_of(registered->scheme)->name),
+						errdetail("The trigger would write native envelopes into it."),
+						errhint("The application encrypts such values; drop trigger \"%s\", or run "
+								"dbcrypt_convert().",
+								trigger->tgname)));
+
+	self->trigger = trigger->tgoid;
+	self->relid = RelationGetRelid(rel);
+	self->estate = CreateExecutorState();
+	run_as_owner(rel->rd_rel->relowner, &saved);
+	codec_init(&self->codec, rel, &target, self->estate);
+	run_as_restore(&saved);
+	if (self->codec.aad)
+	{
+		Node *aad = (Node *) self->codec.aad->expr;
+
+		check_generated(rel, aad);
+		/* Becoming the owner costs more than encrypting a short value. */
+		self->switches_user = contain_mutable_functions(aad) || calls_user_function(aad, NULL);
+	}
+	/* A slot would pin the relation's own descriptor, and nobody drops these. */
+	desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
+	self->old_row = MakeSingleTupleTableSlot(desc, &TTSOpsHeapTuple);
+	self->new_row = MakeSingleTupleTableSlot(desc, &TTSOpsHeapTuple);
+	return self;
+}
+
+/* Whether two stored values are the same, without fetching what need not be. */
+static bool
+same_value(TupleTableSlot *old_row, TupleTableSlot *new_row, AttrNumber attnum)
+{
+	bool old_null;
+	bool new_null;
+	Datum old_value = slot_getattr(old_row, attnum, &old_null);
+	Datum new_value = slot_getattr(new_row, attnum, &new_null);
+
+	if (old_null || new_null)
+		return old_null && new_null;
+	if (VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(old_value)) &&
+		VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(new_value)))
+		return datumIsEqual(old_value, new_value, false, -1);
+	return datum_image_eq(old_value, new_value, false, -1);
+}
+
+/* Whether both rows have the same AAD. */
+static bool
+same_aad(ColumnCodec *codec, TupleTableSlot *old_row, TupleTableSlot *new_row)
+{
+	Bytes old_aad;
+	Bytes new_aad;
+
+	return codec->aad == NULL ||
+		   (aad_evaluate(codec->aad, codec->econtext, old_row, &old_aad) &&
+			aad_evaluate(codec->aad, codec->econtext, new_row, &new_aad) &&
+			old_aad.size == new_aad.size && memcmp(old_aad.data, new_aad.data, old_aad.size) == 0);
+}
+
+/*
+ * Refuses an envelope that nobody may write now. False if its key is not loaded:
+ * then that is all that can be said of it.
+ */
+static bool
+check_envelope(ColumnCodec *codec, Datum value, const ValuePlace *place)
+{
+	char key_id[DBCRYPT_KEY_ID_LEN + 1];
+	dbcrypt_ring *ring = session_ring();
+	dbcrypt_status status = value_read_header(value, codec->form, key_id);
+	const RegisteredKey *key;
+
+	if (status != DBCRYPT_OK)
+		raise_status(status, codec->form, NULL, place);
+	key = registered_key(key_id);
+	if (key == NULL)
+		raise_status(DBCRYPT_KEY_NOT_REGISTERED, codec->form, key_id, place);
+	if (key->revoked)
+		raise_status(DBCRYPT_KEY_REVOKED, codec->form, key_id, place);
+	for (size_t i = 0; i < dbcrypt_ring_count(ring); i++)
+		if (strcmp(dbcrypt_ring_key_id(ring, i), key_id) == 0)
+			return true;
+	return false;
+}
+
+/* What to write instead of the value in new_row; old_row is NULL for INSERT. */
+static ValueOutcome
+encrypt_row(ColumnCodec *codec, TupleTableSlot *old_row, TupleTableSlot *new_row,
+			ColumnChange *change)
+{
+	ValuePlace place = {codec->rel, codec->attnum, new_row->tts_tid};
+	char key_id[DBCRYPT_KEY_ID_LEN + 1];
+	bool isnull;
+	Datum value = slot_getattr(new_row, codec->attnum, &isnull);
+
+	if (isnull)
+		return VALUE_NULL;
+	if (codec_identify_envelope(codec, new_row, key_id) != STATE_PLAINTEXT)
+	{
+		if (old_row && same_value(old_row, new_row, codec->attnum))
+		{
+			if (same_aad(codec, old_row, new_row))
+				return VALUE_CURRENT;
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_EXCEPTION),
+					 errmsg("update of table \"%s\" changes the AAD of column \"%s\" but not its "
+							"value",
+							RelationGetRelationName(codec->rel),
+							get_attname(RelationGetRelid(codec->rel), codec->attnum, false)),
+					 errdetail("The value would not decrypt any more."),
+					 errhint("Set the column too, to the plaintext.")));
+		}
+		if (!check_envelope(codec, value, &place))
+			return VALUE_CURRENT;
+	}
+	return codec_encrypt(codec, new_row, change);
+}
+
+/* Names trigger and table in whatever goes wrong. */
+static void
+trigger_error_context(void *arg)
+{
+	TriggerData *data = arg;
+
+	errcontext("trigger \"%s\" of table \"%s\"", data->tg_trigger->tgname,
+			   RelationGetRelationName(data->tg_relation));
+}
+
+/*
+ * dbcrypt_encrypt_trigger('column' [, 'AAD expression']), BEFORE INSERT OR UPDATE
+ * FOR EACH ROW: plaintext becomes an envelope under the primary key. An envelope
+ * stays, if its key is registered and not revoked and if, where the key is
+ * loaded, it opens. The AAD runs as the table's owner if the column is registered
+ * with it, else as whoever writes.
+ */
+Datum
+dbcrypt_encrypt_trigger(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+	EncryptTrigger *self = fcinfo->flinfo->fn_extra;
+	bool update;
+	HeapTuple tuple;
+	RunAsContext saved;
+	ColumnChange change;
+	ErrorContextCallback context;
+	int attnum;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(data->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(data->tg_event) || TRIGGER_FIRED_BY_DELETE(data->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("dbcrypt_encrypt_trigger must be called as a BEFORE INSERT OR UPDATE "
+						"FOR EACH ROW trigger")));
+	context = (ErrorContextCallback){
+		.callback = trigger_error_context, .arg = data, .previous = error_context_stack};
+	error_context_stack = &context;
+	update = TRIGGER_FIRED_BY_UPDATE(data->tg_event);
+	tuple = update ? data->tg_newtuple : data->tg_trigtuple;
+
+	if (self == NULL || self->trigger != data->tg_trigger->tgoid ||
+		self->relid != RelationGetRelid(data->tg_relation))
+	{
+		MemoryContext caller = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+
+		self = prepare(data);
+		MemoryContextSwitchTo(caller);
+		fcinfo->flinfo->fn_extra = self;
+	}
+	self->codec.rel = data->tg_relation;
+
+	ExecStoreHeapTuple(tuple, self->new_row, false);
+	if (update)
+	{
+		ExecStoreHeapTuple(data->tg_trigtuple, self->old_row, false);
+		self->new_row->tts_tid = data->tg_trigtuple->t_self;
+	}
+	if (self->switches_user)
+		run_as_owner(self->codec.runs_as, &saved);
+	if (encrypt_row(&self->codec, update ? self->old_row : NULL, self->new_row, &change) ==
+		VALUE_CHANGED)
+	{
+		attnum = change.attnums[0];
+		tuple = heap_modify_tuple_by_cols(tuple, RelationGetDescr(data->tg_relation), 1, &attnum,
+										  change.values, change.nulls);
+	}
+	if (self->switches_user)
+		run_as_restore(&saved);
+	ExecClearTuple(self->old_row);
+	ExecClearTuple(self->new_row);
+	ResetPerTupleExprContext(self->estate);
+	error_context_stack = context.previous;
+	return PointerGetDatum(tuple);
+}
