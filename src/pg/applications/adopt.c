@@ -1,7 +1,7 @@
 /*
  * adopt.c
  *		dbcrypt_adopt: a column of another application's scheme is registered as
- *		it is. dbcrypt_convert: its values become native envelopes.
+ *		it is.
  */
 #include "postgres.h"
 
@@ -17,15 +17,15 @@
 #include "utils/snapmgr.h"
 
 #include "applications/adopt.h"
-#include "columns/columns.h"
+#include "columns/opening.h"
 #include "columns/options.h"
+#include "columns/registry.h"
+#include "columns/target.h"
 #include "core/core.h"
-#include "rotation/rotate.h"
 #include "rows/row_updater.h"
 #include "values/codec.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_adopt);
-PG_FUNCTION_INFO_V1(dbcrypt_convert);
 
 /* Values that must open before a column is adopted. */
 #define SAMPLE_VALUES 1000
@@ -142,13 +142,13 @@ looks_like_cbc(RowUpdater *updater)
 	bool isnull;
 	Datum iv;
 
-	if (updater->codec.companion == InvalidAttrNumber)
+	if (updater->scan.codec.companion == InvalidAttrNumber)
 		return false;
-	iv = slot_getattr(updater->row, updater->codec.companion, &isnull);
+	iv = slot_getattr(updater->scan.row, updater->scan.codec.companion, &isnull);
 	if (isnull)
 		return false;
 	return VARSIZE_ANY_EXHDR(PG_DETOAST_DATUM_PACKED(iv)) ==
-		   (updater->codec.form == DBCRYPT_BINARY ? 16 : 25);
+		   (updater->scan.codec.form == DBCRYPT_BINARY ? 16 : 25);
 }
 
 /* What the values of a row of the sample are. */
@@ -179,33 +179,33 @@ open_sample(Relation rel, const TargetColumn *target)
 	SampledRow row = {0};
 
 	updater_begin(&updater, rel, target, true);
-	if (updater.codec.form == DBCRYPT_TEXT ? !traits->text : !traits->binary)
+	if (updater.scan.codec.form == DBCRYPT_TEXT ? !traits->text : !traits->binary)
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 						errmsg("values of scheme %s are %s", traits->name,
 							   traits->text ? "text" : "bytea")));
 	scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
 	while (row.opened < SAMPLE_VALUES &&
-		   table_scan_getnextslot(scan, ForwardScanDirection, updater.row))
+		   table_scan_getnextslot(scan, ForwardScanDirection, updater.scan.row))
 	{
 		CHECK_FOR_INTERRUPTS();
-		updater.tid = updater.row->tts_tid;
-		codec_examine(&updater.codec, updater.row, sample_value, &row);
+		updater.scan.tid = updater.scan.row->tts_tid;
+		codec_examine(&updater.scan.codec, updater.scan.row, sample_value, &row);
 		if (row.bad)
 			ereport(ERROR,
 					(errcode(ERRCODE_DATA_EXCEPTION),
 					 errmsg("column \"%s\" of table \"%s\" cannot be adopted: a value does "
 							"not open",
 							target->name, RelationGetRelationName(rel)),
-					 errdetail("Table %s, row (%u,%u).", updater.table_name,
-							   ItemPointerGetBlockNumber(&updater.tid),
-							   ItemPointerGetOffsetNumber(&updater.tid)),
+					 errdetail("Table %s, row (%u,%u).", updater.scan.table_name,
+							   ItemPointerGetBlockNumber(&updater.scan.tid),
+							   ItemPointerGetOffsetNumber(&updater.scan.tid)),
 					 looks_like_cbc(&updater)
 						 ? errhint("Its iv is one of AES-256-CBC, which carries no "
 								   "authentication: whether a key is right cannot be told, so "
 								   "such columns are not adopted.")
 						 : errhint("See that the application's key is in dbcrypt.key_file "
 								   "and that the options are right.")));
-		ResetPerTupleExprContext(updater.estate);
+		ResetPerTupleExprContext(updater.scan.estate);
 	}
 	table_endscan(scan);
 	updater_end(&updater);
@@ -253,79 +253,4 @@ dbcrypt_adopt(PG_FUNCTION_ARGS)
 	read_options(PG_GETARG_JSONB_P(3), &target);
 	adopt_column(&target);
 	PG_RETURN_VOID();
-}
-
-/* Converts one relation that is locked. */
-static void
-convert_relation(Relation rel, const TargetColumn *target, int64 *counts)
-{
-	RowUpdater updater;
-	TableScanDesc scan;
-
-	updater_begin(&updater, rel, target, false);
-	scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
-	while (table_scan_getnextslot(scan, ForwardScanDirection, updater.row))
-	{
-		ValueOutcome outcome;
-
-		CHECK_FOR_INTERRUPTS();
-		outcome = updater_update_row(&updater, codec_convert);
-		counts[0]++;
-		counts[1] += outcome == VALUE_CHANGED;
-		counts[2] += outcome == VALUE_NULL;
-		ResetPerTupleExprContext(updater.estate);
-	}
-	table_endscan(scan);
-	updater_end(&updater);
-}
-
-/*
- * dbcrypt_convert("table" regclass, "column" name): stops writers, who would
- * write the old scheme.
- */
-Datum
-dbcrypt_convert(PG_FUNCTION_ARGS)
-{
-	TargetColumn target = {.relid = PG_GETARG_OID(0)};
-	int64 counts[3] = {0};
-	List *members;
-	ListCell *cell;
-	TupleDesc desc;
-	Datum values[3];
-	bool nulls[3] = {false};
-
-	PreventCommandDuringRecovery("dbcrypt_convert()");
-	PreventCommandIfReadOnly("dbcrypt_convert()");
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	target.name = pstrdup(NameStr(*PG_GETARG_NAME(1)));
-	members = target_open(&target, ShareRowExclusiveLock, "convert");
-	if (target.scheme == NULL || target.scheme == scheme_native() ||
-		column_registered(target.relid, target.attnum) == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("column \"%s\" of table \"%s\" is not of another scheme",
-							   target.name, get_rel_name(target.relid)),
-						errhint("Only a column adopted with dbcrypt_adopt() can be converted.")));
-
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	foreach(cell, members)
-	{
-		convert_relation(lfirst(cell), &target, counts);
-		relation_close(lfirst(cell), NoLock);
-	}
-	PopActiveSnapshot();
-	CommandCounterIncrement();
-
-	SPI_connect();
-	(void) column_unregister(target.relid, target.attnum);
-	target.aad = NULL;
-	target.scheme = NULL;
-	target.options = (ColumnOptions){.where = target.options.where, .json = target.options.json};
-	column_register(&target);
-	SPI_finish();
-
-	for (int i = 0; i < 3; i++)
-		values[i] = Int64GetDatum(counts[i]);
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

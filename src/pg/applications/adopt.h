@@ -7,7 +7,7 @@
 
 #include "postgres.h"
 
-#include "columns/columns.h"
+#include "columns/target.h"
 
 /* Registers a column of another scheme after a look at its values; needs no SPI. */
 extern void adopt_column(TargetColumn *target);

@@ -13,8 +13,9 @@
 #include "utils/lsyscache.h"
 
 #include "applications/adopt.h"
-#include "columns/columns.h"
 #include "columns/options.h"
+#include "columns/registry.h"
+#include "columns/target.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_adopt_tooljet);
 

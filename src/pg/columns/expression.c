@@ -23,8 +23,8 @@
 #include "utils/memutils.h"
 #include "utils/typcache.h"
 
-#include "columns/columns.h"
 #include "columns/expression.h"
+#include "columns/registry.h"
 #include "support/encoding.h"
 
 /* The one expression that a text holds. */

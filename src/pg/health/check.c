@@ -27,8 +27,10 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
-#include "columns/columns.h"
 #include "columns/expression.h"
+#include "columns/members.h"
+#include "columns/registry.h"
+#include "columns/target.h"
 #include "core/core.h"
 #include "keys/key_catalog.h"
 #include "keys/session_keyring.h"
@@ -37,6 +39,7 @@
 #include "rotation/job.h"
 #include "rows/identify.h"
 #include "support/run_as.h"
+#include "support/subtransaction.h"
 #include "values/codec.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_check);

@@ -39,10 +39,12 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-#include "columns/columns.h"
+#include "columns/members.h"
+#include "columns/opening.h"
+#include "columns/registry.h"
+#include "columns/target.h"
 #include "core/core.h"
 #include "keys/settings.h"
-#include "rotation/rotate.h"
 #include "rows/application_keys.h"
 #include "rows/identify.h"
 #include "rows/row_updater.h"
@@ -73,17 +75,17 @@ typedef struct RewriteCounts
 static ValueOutcome
 transform(RewriteKind kind, RowUpdater *updater, ColumnChange *change)
 {
-	ColumnCodec *codec = &updater->codec;
+	ColumnCodec *codec = &updater->scan.codec;
 
 	change->count = 0;
 	switch (kind)
 	{
 		case REWRITE_ENCRYPT:
-			return codec_encrypt(codec, updater->row, change);
+			return codec_encrypt(codec, updater->scan.row, change);
 		case REWRITE_DELETE:
-			return codec_erase(codec, updater->row, change);
+			return codec_erase(codec, updater->scan.row, change);
 		case REWRITE_DECRYPT:
-			return codec_decrypt(codec, updater->row, change);
+			return codec_decrypt(codec, updater->scan.row, change);
 	}
 	pg_unreachable();
 }
@@ -112,13 +114,13 @@ process_rows(RewriteKind kind, Relation rel, const TargetColumn *target, Relatio
 	PushActiveSnapshot(snapshot);
 	updater_begin(&updater, rel, target, true);
 	scan = table_beginscan(rel, snapshot, 0, NULL);
-	while (!stopped && table_scan_getnextslot(scan, ForwardScanDirection, updater.row))
+	while (!stopped && table_scan_getnextslot(scan, ForwardScanDirection, updater.scan.row))
 	{
 		ColumnChange change;
 		ValueOutcome outcome;
 
 		CHECK_FOR_INTERRUPTS();
-		updater.tid = updater.row->tts_tid;
+		updater.scan.tid = updater.scan.row->tts_tid;
 		outcome = transform(kind, &updater, &change);
 		counts->scanned++;
 		counts->nulls += outcome == VALUE_NULL;
@@ -127,13 +129,13 @@ process_rows(RewriteKind kind, Relation rel, const TargetColumn *target, Relatio
 		stopped = stop_at_change && outcome == VALUE_CHANGED;
 		if (!stop_at_change)
 		{
-			updater.updating = true;
+			updater.scan.writing = true;
 			updater_build_row(&updater, &change);
 			if (new_heap)
 				table_tuple_insert(new_heap, updater.updated, command, TABLE_INSERT_SKIP_FSM, bulk);
-			updater.updating = false;
+			updater.scan.writing = false;
 		}
-		ResetPerTupleExprContext(updater.estate);
+		ResetPerTupleExprContext(updater.scan.estate);
 	}
 	table_endscan(scan);
 	updater_end(&updater);

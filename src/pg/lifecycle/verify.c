@@ -17,9 +17,10 @@
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
-#include "columns/columns.h"
+#include "columns/opening.h"
+#include "columns/registry.h"
+#include "columns/target.h"
 #include "lifecycle/verify.h"
-#include "rotation/rotate.h"
 #include "rows/row_updater.h"
 #include "values/codec.h"
 
@@ -114,17 +115,17 @@ static void
 verify_relation(Relation rel, const TargetColumn *target, List **tallies)
 {
 	RowUpdater updater;
-	CountedRow row = {tallies, rel, &updater.tid};
+	CountedRow row = {tallies, rel, &updater.scan.tid};
 	TableScanDesc scan;
 
 	updater_begin(&updater, rel, target, true);
 	scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
-	while (table_scan_getnextslot(scan, ForwardScanDirection, updater.row))
+	while (table_scan_getnextslot(scan, ForwardScanDirection, updater.scan.row))
 	{
 		CHECK_FOR_INTERRUPTS();
-		updater.tid = updater.row->tts_tid;
-		codec_examine(&updater.codec, updater.row, count_value, &row);
-		ResetPerTupleExprContext(updater.estate);
+		updater.scan.tid = updater.scan.row->tts_tid;
+		codec_examine(&updater.scan.codec, updater.scan.row, count_value, &row);
+		ResetPerTupleExprContext(updater.scan.estate);
 	}
 	table_endscan(scan);
 	updater_end(&updater);

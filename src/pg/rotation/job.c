@@ -38,11 +38,14 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#include "columns/columns.h"
+#include "columns/eligibility.h"
+#include "columns/members.h"
+#include "columns/opening.h"
+#include "columns/registry.h"
+#include "columns/target.h"
 #include "core/core.h"
 #include "keys/key_catalog.h"
 #include "rotation/job.h"
-#include "rotation/rotate.h"
 #include "rows/row_updater.h"
 #include "support/origin.h"
 #include "support/progress.h"
@@ -316,16 +319,16 @@ retry_row(JobState *shared, Oid relid, ItemPointer tid, const TargetColumn *targ
 		RowUpdater updater;
 
 		updater_begin(&updater, rel, target, false);
-		updater.codec.soft_errors = true;
+		updater.scan.codec.soft_errors = true;
 		limit_wait();
-		if (fetch_newest(rel, tid, updater.row))
+		if (fetch_newest(rel, tid, updater.scan.row))
 		{
 			ValueOutcome outcome = updater_reencrypt_row(&updater);
 
 			job_count(shared, JOB_UPDATED, outcome == VALUE_CHANGED);
 			job_count(shared, JOB_COLD, updater.cold_updates);
 			if (outcome == VALUE_BAD)
-				job_note_bad_value(shared, rel, &updater.tid, updater.codec.bad_reason);
+				job_note_bad_value(shared, rel, &updater.scan.tid, updater.scan.codec.bad_reason);
 		}
 		updater_end(&updater);
 		ReleaseCurrentSubTransaction();
@@ -848,23 +851,23 @@ inspect_rows(Relation rel, BlockNumber first, BlockNumber count, RotationJob *wa
 	ItemPointerSet(&begin, first, FirstOffsetNumber);
 	ItemPointerSet(&end, first + count - 1, MaxOffsetNumber);
 	updater_begin(&updater, rel, walk->target, true);
-	updater.codec.soft_errors = true;
+	updater.scan.codec.soft_errors = true;
 	scan = table_beginscan_tidrange(rel, GetActiveSnapshot(), &begin, &end);
-	while (table_scan_getnextslot_tidrange(scan, ForwardScanDirection, updater.row))
+	while (table_scan_getnextslot_tidrange(scan, ForwardScanDirection, updater.scan.row))
 	{
 		ColumnChange change;
 		ValueOutcome outcome;
 
 		CHECK_FOR_INTERRUPTS();
-		updater.tid = updater.row->tts_tid;
-		outcome = codec_inspect(&updater.codec, updater.row);
+		updater.scan.tid = updater.scan.row->tts_tid;
+		outcome = codec_inspect(&updater.scan.codec, updater.scan.row);
 		if (outcome == VALUE_CHANGED && walk->options->skip_bad)
-			outcome = codec_reencrypt(&updater.codec, updater.row, false, &change);
+			outcome = codec_reencrypt(&updater.scan.codec, updater.scan.row, false, &change);
 		result->scanned++;
 		result->nulls += outcome == VALUE_NULL;
 		result->skipped += outcome == VALUE_BAD;
 		stale += outcome == VALUE_CHANGED;
-		ResetPerTupleExprContext(updater.estate);
+		ResetPerTupleExprContext(updater.scan.estate);
 	}
 	table_endscan(scan);
 	updater_end(&updater);

@@ -17,7 +17,7 @@
 #include "storage/dsm.h"
 #include "storage/spin.h"
 
-#include "columns/columns.h"
+#include "columns/target.h"
 
 /* One relation with rows of its own. first: its place in the walk's numbering. */
 typedef struct JobMember

@@ -19,10 +19,9 @@
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
-#include "columns/columns.h"
-#include "keys/key_catalog.h"
-#include "rotation/job.h"
-#include "rotation/rotate.h"
+#include "columns/opening.h"
+#include "columns/registry.h"
+#include "columns/target.h"
 #include "rows/application_keys.h"
 #include "rows/row_updater.h"
 #include "support/progress.h"
@@ -33,43 +32,14 @@ PG_FUNCTION_INFO_V1(dbcrypt_rotate_all);
 
 #define NCOUNTS 4
 
-List *
-target_open(TargetColumn *target, LOCKMODE lockmode, const char *command)
+/* What a rotation did, in values. */
+typedef struct RotateCounts
 {
-	List *relids;
-	List *members = NIL;
-	ListCell *cell;
-
-	column_check_owner(target->relid);
-	if (lockmode > AccessShareLock)
-		LockRelationOid(catalog_relation("dbcrypt_columns"), RowExclusiveLock);
-	relids = column_lock_members(target->relid, lockmode);
-	column_check_owner(target->relid);
-	if (target->attnum != InvalidAttrNumber)
-	{
-		/* It may have been renamed before the lock was granted. */
-		TargetColumn *registered = column_registered(target->relid, target->attnum);
-
-		if (registered)
-			target->name = registered->name;
-	}
-	column_resolve(target);
-	foreach(cell, relids)
-	{
-		Relation rel = relation_open(lfirst_oid(cell), NoLock);
-		AttrNumber attnum = column_check_relation(rel, target);
-
-		if (command)
-			CheckTableNotInUse(rel, command);
-		if (lfirst_oid(cell) == target->relid)
-			target->attnum = attnum;
-		if (rel->rd_rel->relkind == RELKIND_RELATION)
-			members = lappend(members, rel);
-		else
-			relation_close(rel, NoLock);
-	}
-	return members;
-}
+	int64 scanned;
+	int64 rotated;
+	int64 current;
+	int64 nulls;
+} RotateCounts;
 
 /*
  * Rotates one relation that is locked, as its owner. blocks_done counts the
@@ -85,27 +55,27 @@ rotate_relation(Relation rel, const TargetColumn *target, bool dry_run, uint64 b
 
 	updater_begin(&updater, rel, target, dry_run);
 	scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
-	while (table_scan_getnextslot(scan, ForwardScanDirection, updater.row))
+	while (table_scan_getnextslot(scan, ForwardScanDirection, updater.scan.row))
 	{
 		ColumnChange change;
 		ValueOutcome outcome;
 
 		CHECK_FOR_INTERRUPTS();
-		updater.tid = updater.row->tts_tid;
-		if (ItemPointerGetBlockNumber(&updater.tid) != block)
+		updater.scan.tid = updater.scan.row->tts_tid;
+		if (ItemPointerGetBlockNumber(&updater.scan.tid) != block)
 		{
-			block = ItemPointerGetBlockNumber(&updater.tid);
+			block = ItemPointerGetBlockNumber(&updater.scan.tid);
 			progress_update(blocks_done++, counts->rotated);
 		}
 		if (dry_run)
-			outcome = codec_reencrypt(&updater.codec, updater.row, true, &change);
+			outcome = codec_reencrypt(&updater.scan.codec, updater.scan.row, true, &change);
 		else
 			outcome = updater_reencrypt_row(&updater);
 		counts->scanned += outcome != VALUE_GONE;
 		counts->nulls += outcome == VALUE_NULL;
 		counts->current += outcome == VALUE_CURRENT;
 		counts->rotated += outcome == VALUE_CHANGED;
-		ResetPerTupleExprContext(updater.estate);
+		ResetPerTupleExprContext(updater.scan.estate);
 	}
 	table_endscan(scan);
 	updater_end(&updater);

@@ -9,7 +9,7 @@
 #include "funcapi.h"
 #include "utils/builtins.h"
 
-#include "columns/columns.h"
+#include "columns/target.h"
 #include "rotation/job.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_rotate_in_place);

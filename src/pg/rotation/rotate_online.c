@@ -13,7 +13,7 @@
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
-#include "columns/columns.h"
+#include "columns/target.h"
 #include "rotation/job.h"
 #include "rows/row_updater.h"
 #include "values/codec.h"
@@ -34,10 +34,10 @@ online_batch(RotationBatch *batch)
 	ItemPointerSet(&last, batch->first + batch->count - 1, MaxOffsetNumber);
 
 	updater_begin(&updater, batch->rel, batch->target, false);
-	updater.codec.soft_errors = true;
+	updater.scan.codec.soft_errors = true;
 	updater.nowait = true;
 	scan = table_beginscan_tidrange(batch->rel, GetActiveSnapshot(), &first, &last);
-	while (table_scan_getnextslot_tidrange(scan, ForwardScanDirection, updater.row))
+	while (table_scan_getnextslot_tidrange(scan, ForwardScanDirection, updater.scan.row))
 	{
 		CHECK_FOR_INTERRUPTS();
 		switch (updater_reencrypt_row(&updater))
@@ -46,16 +46,16 @@ online_batch(RotationBatch *batch)
 				updated++;
 				break;
 			case VALUE_BUSY:
-				batch_note_busy_row(batch, &updater.tid);
+				batch_note_busy_row(batch, &updater.scan.tid);
 				break;
 			case VALUE_BAD:
-				job_note_bad_value(batch->shared, batch->rel, &updater.tid,
-								   updater.codec.bad_reason);
+				job_note_bad_value(batch->shared, batch->rel, &updater.scan.tid,
+								   updater.scan.codec.bad_reason);
 				break;
 			default:
 				break;
 		}
-		ResetPerTupleExprContext(updater.estate);
+		ResetPerTupleExprContext(updater.scan.estate);
 	}
 	table_endscan(scan);
 	job_count(batch->shared, JOB_UPDATED, updated);

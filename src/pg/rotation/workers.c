@@ -20,7 +20,8 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "columns/columns.h"
+#include "columns/opening.h"
+#include "columns/target.h"
 #include "rotation/job.h"
 
 struct RotationWorkers

@@ -30,138 +30,17 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
-#include "applications/adopt.h"
-#include "columns/columns.h"
-#include "columns/options.h"
+#include "columns/application_catalog.h"
+#include "columns/members.h"
+#include "columns/target.h"
 #include "core/core.h"
 #include "keys/session_keyring.h"
 #include "rows/application_keys.h"
 #include "support/errors.h"
 #include "support/run_as.h"
 
-PG_FUNCTION_INFO_V1(dbcrypt_adopt_coder);
-
 /* What each row's column "test" holds, encrypted under the row's key. */
 #define TEST_PLAINTEXT "coder"
-
-/* A foreign key. The numbers are 0 unless it has one column. */
-typedef struct ForeignKey
-{
-	Oid relid;
-	AttrNumber attnum;
-	List *attnums;
-	Oid referenced;
-	AttrNumber referenced_attnum;
-	List *referenced_attnums;
-	char *name;
-} ForeignKey;
-
-/* The members of an array of column numbers. */
-static List *
-attnums_of(ArrayType *array)
-{
-	List *attnums = NIL;
-
-	for (int i = 0; i < ARR_DIMS(array)[0]; i++)
-		attnums = lappend_int(attnums, ((int16 *) ARR_DATA_PTR(array))[i]);
-	return attnums;
-}
-
-/*
- * The foreign keys, not counting the copies that partitions have, whose referring
- * or referenced table is relid.
- */
-static List *
-foreign_keys(Oid relid)
-{
-	Relation rel = table_open(ConstraintRelationId, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
-	List *found = NIL;
-	HeapTuple tuple;
-
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
-		ForeignKey *key;
-		ArrayType *columns;
-		ArrayType *referenced;
-		bool isnull;
-
-		if (form->contype != CONSTRAINT_FOREIGN ||
-			(form->conrelid != relid && form->confrelid != relid) ||
-			(form->confrelid == relid && OidIsValid(form->conparentid)))
-			continue;
-		columns = DatumGetArrayTypeP(
-			heap_getattr(tuple, Anum_pg_constraint_conkey, RelationGetDescr(rel), &isnull));
-		referenced = DatumGetArrayTypeP(
-			heap_getattr(tuple, Anum_pg_constraint_confkey, RelationGetDescr(rel), &isnull));
-		key = palloc(sizeof(ForeignKey));
-		*key = (ForeignKey){.relid = form->conrelid,
-							.attnums = attnums_of(columns),
-							.referenced = form->confrelid,
-							.referenced_attnums = attnums_of(referenced),
-							.name = pstrdup(NameStr(form->conname))};
-		if (list_length(key->attnums) == 1)
-		{
-			key->attnum = (AttrNumber) linitial_int(key->attnums);
-			key->referenced_attnum = (AttrNumber) linitial_int(key->referenced_attnums);
-		}
-		found = lappend(found, key);
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return found;
-}
-
-/* Whether a table is an application's catalog of keys. */
-static bool
-is_key_catalog(Oid relid)
-{
-	static const char *const columns[] = {"number",		"active_key_digest", "revoked_key_digest",
-										  "created_at", "revoked_at",		 "test"};
-	char *name = get_rel_name(relid);
-
-	if (name == NULL || strcmp(name, "dbcrypt_keys") != 0 ||
-		get_rel_relkind(relid) != RELKIND_RELATION)
-		return false;
-	for (size_t i = 0; i < lengthof(columns); i++)
-		if (get_attnum(relid, columns[i]) <= 0)
-			return false;
-	return true;
-}
-
-/* The catalog that a column refers to, InvalidOid for none; throws for other foreign keys. */
-static Oid
-catalog_of(Oid relid, AttrNumber companion)
-{
-	Oid catalog = InvalidOid;
-	ListCell *cell;
-
-	foreach(cell, foreign_keys(relid))
-	{
-		ForeignKey *key = lfirst(cell);
-
-		if (!(key->relid == relid && list_member_int(key->attnums, companion)) &&
-			!(key->referenced == relid && list_member_int(key->referenced_attnums, companion)))
-			continue;
-		if (key->relid != relid || key->attnum != companion || !is_key_catalog(key->referenced) ||
-			key->referenced_attnum != get_attnum(key->referenced, "active_key_digest"))
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("column \"%s\" of table \"%s\" is part of foreign key \"%s\"",
-							get_attname(relid, companion, false), get_rel_name(relid), key->name),
-					 errdetail("Table \"%s\" is no catalog of keys that dbcrypt knows.",
-							   get_rel_name(key->referenced))));
-		catalog = key->referenced;
-	}
-	return catalog;
-}
-
-void
-application_keys_check(Relation rel, AttrNumber companion)
-{
-	(void) catalog_of(RelationGetRelid(rel), companion);
-}
 
 /* ---- statements on a catalog ---- */
 
@@ -237,7 +116,7 @@ add_row(Oid catalog, const dbcrypt_scheme *scheme, const char *digest)
 void
 application_keys_hold(Relation rel, AttrNumber companion, const dbcrypt_scheme *scheme)
 {
-	Oid catalog = catalog_of(RelationGetRelid(rel), companion);
+	Oid catalog = application_catalog_of(RelationGetRelid(rel), companion);
 	dbcrypt_ring *ring = session_ring();
 	char *digest;
 
@@ -299,8 +178,8 @@ add_catalogs(List *catalogs, const TargetColumn *target)
 
 	foreach(cell, column_members(target->relid, NoLock))
 	{
-		Oid catalog =
-			catalog_of(lfirst_oid(cell), get_attnum(lfirst_oid(cell), target->options.companion));
+		Oid catalog = application_catalog_of(
+			lfirst_oid(cell), get_attnum(lfirst_oid(cell), target->options.companion));
 
 		if (OidIsValid(catalog))
 			catalogs = list_append_unique_oid(catalogs, catalog);
@@ -336,120 +215,4 @@ application_keys_revoke_unused(List *targets)
 				SPI_finish();
 			}
 	}
-}
-
-/* ---- dbcrypt_adopt_coder ---- */
-
-/* The one catalog of keys in the database. */
-static Oid
-find_catalog(void)
-{
-	Relation rel = table_open(RelationRelationId, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
-	Oid catalog = InvalidOid;
-	bool ambiguous = false;
-	HeapTuple tuple;
-
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_class form = (Form_pg_class) GETSTRUCT(tuple);
-
-		if (strcmp(NameStr(form->relname), "dbcrypt_keys") != 0 || !is_key_catalog(form->oid))
-			continue;
-		ambiguous = OidIsValid(catalog);
-		catalog = form->oid;
-		if (ambiguous)
-			break;
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	if (ambiguous)
-		ereport(ERROR,
-				(errcode(ERRCODE_AMBIGUOUS_PARAMETER),
-				 errmsg("more than one table is a catalog of Coder's keys"),
-				 errhint("Name it, for example dbcrypt_adopt_coder('public.dbcrypt_keys').")));
-	if (!OidIsValid(catalog))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE), errmsg("no table is a catalog of Coder's keys"),
-				 errdetail("Its name is dbcrypt_keys, and it has a column "
-						   "active_key_digest.")));
-	return catalog;
-}
-
-/* Whether a column is the companion of a registered one. */
-static bool
-is_companion(Oid relid, const char *column)
-{
-	ListCell *cell;
-
-	foreach(cell, columns_registered())
-	{
-		TargetColumn *target = lfirst(cell);
-
-		if (target->relid == relid && target->options.companion &&
-			strcmp(target->options.companion, column) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* Name of the column whose key ids a column holds. */
-static char *
-value_column(Oid relid, const char *companion)
-{
-	static const char suffix[] = "_key_id";
-	size_t size = strlen(companion);
-	char *column;
-
-	if (size > sizeof(suffix) - 1 && strcmp(companion + size - (sizeof(suffix) - 1), suffix) == 0)
-	{
-		column = pnstrdup(companion, size - (sizeof(suffix) - 1));
-		if (get_attnum(relid, column) > 0)
-			return column;
-	}
-	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-					errmsg("cannot tell whose key ids column \"%s\" of table \"%s\" holds",
-						   companion, get_rel_name(relid)),
-					errhint("Adopt that column with dbcrypt_adopt() and option key_id first.")));
-}
-
-/*
- * dbcrypt_adopt_coder(keys regclass): adopts every column whose key ids refer to
- * the catalog, so that none is forgotten; returns those.
- */
-Datum
-dbcrypt_adopt_coder(PG_FUNCTION_ARGS)
-{
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Oid catalog;
-	ListCell *cell;
-
-	PreventCommandDuringRecovery("dbcrypt_adopt_coder()");
-	PreventCommandIfReadOnly("dbcrypt_adopt_coder()");
-	catalog = PG_ARGISNULL(0) ? find_catalog() : PG_GETARG_OID(0);
-	if (!is_key_catalog(catalog))
-		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-						errmsg("table \"%s\" is not a catalog of Coder's keys",
-							   get_rel_name(catalog) ? get_rel_name(catalog) : "?")));
-	InitMaterializedSRF(fcinfo, 0);
-	foreach(cell, foreign_keys(catalog))
-	{
-		ForeignKey *key = lfirst(cell);
-		TargetColumn target = {.relid = key->relid, .scheme = scheme_named("coder")};
-		Datum values[2];
-		bool nulls[2] = {false};
-
-		if (key->referenced != catalog ||
-			key->referenced_attnum != get_attnum(catalog, "active_key_digest"))
-			continue;
-		target.options.companion = get_attname(key->relid, key->attnum, false);
-		if (is_companion(key->relid, target.options.companion))
-			continue;
-		target.name = value_column(key->relid, target.options.companion);
-		adopt_column(&target);
-		values[0] = ObjectIdGetDatum(target.relid);
-		values[1] = DirectFunctionCall1(namein, CStringGetDatum(target.name));
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-	}
-	return (Datum) 0;
 }

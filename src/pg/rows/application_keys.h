@@ -12,12 +12,6 @@
 #include "core/core.h"
 
 /*
- * An application may have a catalog of its keys, which the companion column of a
- * value refers to by a foreign key. check: refuses a foreign key to anything else.
- */
-extern void application_keys_check(Relation rel, AttrNumber companion);
-
-/*
  * Before values are written into a relation: sees that the catalog, if it has
  * one, holds the primary key, and holds that row until the transaction ends.
  */

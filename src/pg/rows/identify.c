@@ -11,8 +11,8 @@
 #include "miscadmin.h"
 #include "utils/snapmgr.h"
 
-#include "columns/columns.h"
 #include "columns/options.h"
+#include "columns/target.h"
 #include "rows/identify.h"
 #include "rows/row_updater.h"
 #include "values/codec.h"
@@ -43,7 +43,7 @@ identify_values(Relation rel, const TargetColumn *target, IdentifyVisitor visit,
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	RowUpdater updater;
 	TableScanDesc scan;
-	RowVisit row = {.rel = rel, .tid = &updater.tid, .visit = visit, .arg = arg, .more = true};
+	RowVisit row = {.rel = rel, .tid = &updater.scan.tid, .visit = visit, .arg = arg, .more = true};
 
 	/* An envelope names its key: no AAD expression, working or not, is needed. */
 	if (bare.scheme == NULL || bare.scheme == scheme_native())
@@ -51,12 +51,12 @@ identify_values(Relation rel, const TargetColumn *target, IdentifyVisitor visit,
 	PushActiveSnapshot(snapshot);
 	updater_begin(&updater, rel, &bare, true);
 	scan = table_beginscan(rel, snapshot, 0, NULL);
-	while (row.more && table_scan_getnextslot(scan, ForwardScanDirection, updater.row))
+	while (row.more && table_scan_getnextslot(scan, ForwardScanDirection, updater.scan.row))
 	{
 		CHECK_FOR_INTERRUPTS();
-		updater.tid = updater.row->tts_tid;
-		codec_identify(&updater.codec, updater.row, visit_value, &row);
-		ResetPerTupleExprContext(updater.estate);
+		updater.scan.tid = updater.scan.row->tts_tid;
+		codec_identify(&updater.scan.codec, updater.scan.row, visit_value, &row);
+		ResetPerTupleExprContext(updater.scan.estate);
 	}
 	table_endscan(scan);
 	updater_end(&updater);

@@ -7,7 +7,7 @@
 
 #include "postgres.h"
 
-#include "columns/columns.h"
+#include "columns/target.h"
 #include "values/codec.h"
 
 /* A value that is not NULL; false ends the scan. */

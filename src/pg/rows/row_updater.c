@@ -16,65 +16,42 @@
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
-#include "columns/columns.h"
+#include "columns/target.h"
 #include "rows/application_keys.h"
+#include "rows/column_scan.h"
 #include "rows/row_updater.h"
 #include "support/compat.h"
-#include "support/errors.h"
 #include "support/origin.h"
-#include "support/run_as.h"
 #include "values/codec.h"
 
-/*
- * Adds the row to whatever goes wrong there. While constraints, indexes and
- * generated columns are served, replaces what prints values.
- */
+/* The range table of the executor's state: the relation, and which columns change. */
 static void
-row_error_context(void *arg)
+init_range_table(RowUpdater *updater)
 {
-	RowUpdater *updater = arg;
-	BlockNumber block = ItemPointerGetBlockNumberNoCheck(&updater->tid);
-	OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(&updater->tid);
+	const ColumnCodec *codec = &updater->scan.codec;
+	Relation rel = updater->scan.rel;
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	Bitmapset *changed = bms_make_singleton(codec->attnum - FirstLowInvalidHeapAttributeNumber);
 
-	if (updater->updating)
-	{
-		redact_error();
-		errdetail("Table %s, row (%u,%u).", updater->table_name, block, offset);
-	}
-	else if (offset != InvalidOffsetNumber)
-		errcontext("encrypted column of table %s, row (%u,%u)", updater->table_name, block, offset);
+	if (codec->companion != InvalidAttrNumber)
+		changed = bms_add_member(changed, codec->companion - FirstLowInvalidHeapAttributeNumber);
+	rte->rtekind = RTE_RELATION;
+	rte->relid = RelationGetRelid(rel);
+	rte->relkind = rel->rd_rel->relkind;
+	rte->rellockmode = RowExclusiveLock;
+	compat_init_range_table(updater->scan.estate, rte, changed);
 }
 
 void
 updater_begin(RowUpdater *updater, Relation rel, const TargetColumn *target, bool read_only)
 {
-	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	const ColumnCodec *codec = &updater->scan.codec;
 	EState *estate;
-	Bitmapset *changed;
 
 	memset(updater, 0, sizeof(*updater));
-	run_as_owner(rel->rd_rel->relowner, &updater->owner);
-	updater->rel = rel;
-	updater->table_name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-													 RelationGetRelationName(rel));
-	ItemPointerSetInvalid(&updater->tid);
-	updater->error_context = (ErrorContextCallback){
-		.callback = row_error_context, .arg = updater, .previous = error_context_stack};
-	error_context_stack = &updater->error_context;
-
-	updater->estate = estate = CreateExecutorState();
-	updater->row = table_slot_create(rel, NULL);
-	codec_init(&updater->codec, rel, target, estate);
-
-	rte->rtekind = RTE_RELATION;
-	rte->relid = RelationGetRelid(rel);
-	rte->relkind = rel->rd_rel->relkind;
-	rte->rellockmode = RowExclusiveLock;
-	changed = bms_make_singleton(updater->codec.attnum - FirstLowInvalidHeapAttributeNumber);
-	if (updater->codec.companion != InvalidAttrNumber)
-		changed =
-			bms_add_member(changed, updater->codec.companion - FirstLowInvalidHeapAttributeNumber);
-	compat_init_range_table(estate, rte, changed);
+	column_scan_begin(&updater->scan, rel, target);
+	estate = updater->scan.estate;
+	init_range_table(updater);
 	estate->es_snapshot = GetActiveSnapshot();
 	updater->result = makeNode(ResultRelInfo);
 	InitResultRelInfo(updater->result, rel, 1, NULL, 0);
@@ -83,8 +60,8 @@ updater_begin(RowUpdater *updater, Relation rel, const TargetColumn *target, boo
 		return;
 
 	CheckCmdReplicaIdentity(rel, CMD_UPDATE);
-	if (updater->codec.companion != InvalidAttrNumber)
-		application_keys_hold(rel, updater->codec.companion, updater->codec.scheme);
+	if (codec->companion != InvalidAttrNumber)
+		application_keys_hold(rel, codec->companion, codec->scheme);
 	updater->origin = origin_lookup();
 	estate->es_output_cid = GetCurrentCommandId(true);
 	ExecOpenIndices(updater->result, false);
@@ -93,26 +70,23 @@ updater_begin(RowUpdater *updater, Relation rel, const TargetColumn *target, boo
 void
 updater_end(RowUpdater *updater)
 {
-	error_context_stack = updater->error_context.previous;
 	ExecCloseIndices(updater->result);
 	ExecDropSingleTupleTableSlot(updater->updated);
-	ExecDropSingleTupleTableSlot(updater->row);
-	ExecResetTupleTable(updater->estate->es_tupleTable, false);
-	FreeExecutorState(updater->estate);
-	run_as_restore(&updater->owner);
+	ExecResetTupleTable(updater->scan.estate->es_tupleTable, false);
+	column_scan_end(&updater->scan);
 }
 
 void
 updater_build_row(RowUpdater *updater, const ColumnChange *change)
 {
 	TupleTableSlot *updated = updater->updated;
-	TupleDesc desc = RelationGetDescr(updater->rel);
+	TupleDesc desc = RelationGetDescr(updater->scan.rel);
 	TupleConstr *constr = desc->constr;
 
-	slot_getallattrs(updater->row);
+	slot_getallattrs(updater->scan.row);
 	ExecClearTuple(updated);
-	memcpy(updated->tts_values, updater->row->tts_values, desc->natts * sizeof(Datum));
-	memcpy(updated->tts_isnull, updater->row->tts_isnull, desc->natts * sizeof(bool));
+	memcpy(updated->tts_values, updater->scan.row->tts_values, desc->natts * sizeof(Datum));
+	memcpy(updated->tts_isnull, updater->scan.row->tts_isnull, desc->natts * sizeof(bool));
 	for (int i = 0; i < desc->natts; i++)
 		if (TupleDescAttr(desc, i)->attisdropped)
 			updated->tts_isnull[i] = true;
@@ -122,13 +96,13 @@ updater_build_row(RowUpdater *updater, const ColumnChange *change)
 		updated->tts_isnull[change->attnums[i] - 1] = change->nulls[i];
 	}
 	ExecStoreVirtualTuple(updated);
-	updated->tts_tableOid = RelationGetRelid(updater->rel);
+	updated->tts_tableOid = RelationGetRelid(updater->scan.rel);
 	if (constr == NULL)
 		return;
 	if (constr->has_generated_stored)
-		ExecComputeStoredGenerated(updater->result, updater->estate, updated, CMD_UPDATE);
+		ExecComputeStoredGenerated(updater->result, updater->scan.estate, updated, CMD_UPDATE);
 	if (constr->num_check > 0 || constr->has_generated_stored)
-		ExecConstraints(updater->result, updated, updater->estate);
+		ExecConstraints(updater->result, updated, updater->scan.estate);
 }
 
 /*
@@ -144,8 +118,8 @@ lock_newest_version(RowUpdater *updater, ItemPointer tid, LockTupleMode lockmode
 	if (IsolationUsesXactSnapshot())
 		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 						errmsg("could not serialize access due to concurrent update")));
-	status = table_tuple_lock(updater->rel, tid, GetActiveSnapshot(), updater->row,
-							  updater->estate->es_output_cid, lockmode, LockWaitBlock,
+	status = table_tuple_lock(updater->scan.rel, tid, GetActiveSnapshot(), updater->scan.row,
+							  updater->scan.estate->es_output_cid, lockmode, LockWaitBlock,
 							  TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
 	if (status != TM_Ok && status != TM_Deleted)
 		elog(ERROR, "unexpected result %d of locking a row", (int) status);
@@ -180,7 +154,7 @@ concerns_change(Relation rel, const List *indexes, const ColumnChange *change)
 	return concerns;
 }
 
-/* Writes updater->updated over the row at updater->tid, marked with our origin. */
+/* Writes updater->updated over the row at updater->scan.tid, marked with our origin. */
 static TM_Result
 update_tuple(RowUpdater *updater, TM_FailureData *failure, LockTupleMode *lockmode, bool *cold,
 			 List **rechecks)
@@ -190,7 +164,7 @@ update_tuple(RowUpdater *updater, TM_FailureData *failure, LockTupleMode *lockmo
 	origin_enter(updater->origin);
 	PG_TRY();
 	{
-		status = compat_update_tuple(updater->result, updater->estate, &updater->tid,
+		status = compat_update_tuple(updater->result, updater->scan.estate, &updater->scan.tid,
 									 updater->updated, GetActiveSnapshot(), !updater->nowait,
 									 failure, lockmode, cold, rechecks);
 	}
@@ -228,19 +202,19 @@ updater_update_row(RowUpdater *updater, CodecFunction function)
 		bool cold;
 		List *rechecks;
 
-		updater->tid = updater->row->tts_tid;
-		outcome = function(&updater->codec, updater->row, &change);
+		updater->scan.tid = updater->scan.row->tts_tid;
+		outcome = function(&updater->scan.codec, updater->scan.row, &change);
 		if (outcome != VALUE_CHANGED)
 			return outcome;
 
-		updater->updating = true;
+		updater->scan.writing = true;
 		updater_build_row(updater, &change);
 		status = update_tuple(updater, &failure, &lockmode, &cold, &rechecks);
-		updater->updating = false;
+		updater->scan.writing = false;
 		if (status == TM_Ok)
 		{
 			updater->cold_updates += cold;
-			if (concerns_change(updater->rel, rechecks, &change))
+			if (concerns_change(updater->scan.rel, rechecks, &change))
 				ereport(ERROR, (errcode(ERRCODE_UNIQUE_VIOLATION),
 								errmsg("row conflicts with a deferred constraint"),
 								errhint("Run SET CONSTRAINTS ALL IMMEDIATE first.")));
@@ -256,8 +230,8 @@ updater_update_row(RowUpdater *updater, CodecFunction function)
 							errhint("Call the function again.")));
 		if (status != TM_Updated && status != TM_Deleted)
 			elog(ERROR, "unexpected result %d of updating a row", (int) status);
-		if (!lock_newest_version(updater, &updater->tid, lockmode))
+		if (!lock_newest_version(updater, &updater->scan.tid, lockmode))
 			return VALUE_GONE;
-		ResetPerTupleExprContext(updater->estate);
+		ResetPerTupleExprContext(updater->scan.estate);
 	}
 }

@@ -11,32 +11,22 @@
 #include "replication/origin.h"
 #include "utils/rel.h"
 
-#include "columns/columns.h"
-#include "support/run_as.h"
-#include "values/codec.h"
+#include "rows/column_scan.h"
 
 /* Updates rows of one relation below the executor. */
 typedef struct RowUpdater
 {
-	Relation rel;
-	EState *estate;
-	ResultRelInfo *result; /* without its indexes when rows are only read */
-	ColumnCodec codec;
-	TupleTableSlot *row; /* as scanned, or as relocked */
-	TupleTableSlot *updated;
-	char *table_name;	 /* qualified and quoted */
-	ItemPointerData tid; /* of the row at work, for error contexts */
-	bool updating;
-	bool nowait;		/* return VALUE_BUSY rather than wait for a row */
-	RepOriginId origin; /* InvalidRepOriginId: changes are not marked */
-	int64 cold_updates; /* those that wrote index entries */
-	ErrorContextCallback error_context;
-	RunAsContext owner;
+	ColumnScan scan;
+	ResultRelInfo *result;	 /* without its indexes when rows are only read or built */
+	TupleTableSlot *updated; /* the row with its change */
+	bool nowait;			 /* return VALUE_BUSY rather than wait for a row */
+	RepOriginId origin;		 /* InvalidRepOriginId: changes are not marked */
+	int64 cold_updates;		 /* those that wrote index entries */
 } RowUpdater;
 
 /*
- * Prepares work on a relation that is locked and checked, and enters its
- * owner's context; updater_end leaves it. An active snapshot is needed.
+ * column_scan_begin, and what is needed to write rows; an active snapshot is
+ * needed. With read_only rows can be built, but not updated.
  */
 extern void updater_begin(RowUpdater *updater, Relation rel, const TargetColumn *target,
 						  bool read_only);
@@ -49,12 +39,12 @@ extern void updater_end(RowUpdater *updater);
 extern void updater_build_row(RowUpdater *updater, const ColumnChange *change);
 
 /*
- * Re-encrypts the row in updater->row, in its newest version if someone else
+ * Re-encrypts the row in updater->scan.row, in its newest version if someone else
  * changed it. Throws 40001 where UPDATE would.
  */
 extern ValueOutcome updater_reencrypt_row(RowUpdater *updater);
 
-/* The same with another function of cipher.c. */
+/* The same with another function of codec.h. */
 typedef ValueOutcome (*CodecFunction)(ColumnCodec *codec, TupleTableSlot *slot,
 									  ColumnChange *change);
 extern ValueOutcome updater_update_row(RowUpdater *updater, CodecFunction function);

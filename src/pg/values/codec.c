@@ -17,9 +17,9 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
-#include "columns/columns.h"
 #include "columns/expression.h"
 #include "columns/options.h"
+#include "columns/target.h"
 #include "core/core.h"
 #include "keys/session_keyring.h"
 #include "support/encoding.h"

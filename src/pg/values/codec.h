@@ -11,8 +11,8 @@
 #include "nodes/execnodes.h"
 #include "utils/rel.h"
 
-#include "columns/columns.h"
 #include "columns/expression.h"
+#include "columns/target.h"
 #include "core/core.h"
 
 /* New values of a row: the column's, and those of its companions. */

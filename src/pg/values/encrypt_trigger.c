@@ -23,8 +23,9 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-#include "columns/columns.h"
 #include "columns/expression.h"
+#include "columns/registry.h"
+#include "columns/target.h"
 #include "core/core.h"
 #include "keys/key_catalog.h"
 #include "keys/session_keyring.h"

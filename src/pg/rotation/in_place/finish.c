@@ -12,7 +12,8 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-#include "columns/columns.h"
+#include "columns/members.h"
+#include "columns/target.h"
 #include "rotation/in_place/in_place.h"
 #include "rotation/job.h"
 

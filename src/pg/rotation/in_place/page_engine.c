@@ -30,9 +30,10 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "columns/columns.h"
+#include "columns/eligibility.h"
 #include "columns/expression.h"
 #include "columns/options.h"
+#include "columns/target.h"
 #include "core/core.h"
 #include "keys/session_keyring.h"
 #include "rotation/in_place/in_place.h"
@@ -123,7 +124,7 @@ is_simple(const ColumnCodec *codec)
 static void
 cache_primary_prefix(InPlace *work)
 {
-	const ColumnCodec *codec = &work->updater.codec;
+	const ColumnCodec *codec = &work->updater.scan.codec;
 	dbcrypt_form form = codec->form;
 	uint8_t sample[64];
 
@@ -164,10 +165,10 @@ begin_work(Relation rel, const TargetColumn *target, RotationBatch *batch)
 
 	work->batch = batch;
 	updater_begin(&work->updater, rel, target, batch == NULL);
-	work->updater.codec.soft_errors = true;
+	work->updater.scan.codec.soft_errors = true;
 	work->updater.nowait = true;
-	check_expressions(&work->updater.codec);
-	work->simple = is_simple(&work->updater.codec);
+	check_expressions(&work->updater.scan.codec);
+	work->simple = is_simple(&work->updater.scan.codec);
 	work->strategy = GetAccessStrategy(BAS_BULKREAD);
 	work->oldest = GetOldestNonRemovableTransactionId(rel);
 	work->slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsHeapTuple);
@@ -201,7 +202,7 @@ looks_current(const InPlace *work, const struct varlena *value)
 		return false;
 	size = VARSIZE_ANY_EXHDR(value);
 	return size >= work->current_size &&
-		   (work->updater.codec.form == DBCRYPT_BINARY || size % 4 == 0) &&
+		   (work->updater.scan.codec.form == DBCRYPT_BINARY || size % 4 == 0) &&
 		   memcmp(VARDATA_ANY(value), work->prefix, work->prefix_size) == 0;
 }
 
@@ -234,9 +235,9 @@ look_at_version(InPlace *work, HeapTuple tuple, Buffer buffer)
 static bool
 look_at_page(InPlace *work, Buffer buffer, Seen *seen)
 {
-	Relation rel = work->updater.rel;
+	Relation rel = work->updater.scan.rel;
 	TupleDesc desc = RelationGetDescr(rel);
-	AttrNumber attnum = work->updater.codec.attnum;
+	AttrNumber attnum = work->updater.scan.codec.attnum;
 	Page page = BufferGetPage(buffer);
 	bool found = false;
 
@@ -285,10 +286,10 @@ store_tuple(InPlace *work, BlockNumber block, OffsetNumber item)
 
 	work->tuple.t_data = (HeapTupleHeader) PageGetItem(page, line);
 	work->tuple.t_len = ItemIdGetLength(line);
-	work->tuple.t_tableOid = RelationGetRelid(work->updater.rel);
+	work->tuple.t_tableOid = RelationGetRelid(work->updater.scan.rel);
 	ItemPointerSet(&work->tuple.t_self, block, item);
 	ExecStoreHeapTuple(&work->tuple, work->slot, false);
-	work->updater.tid = work->tuple.t_self;
+	work->updater.scan.tid = work->tuple.t_self;
 }
 
 /* Offset in the tuple of an attribute that lies there whole and uncompressed, or 0. */
@@ -343,7 +344,7 @@ add_change(InPlace *work, const ColumnChange *change)
 static ValueOutcome
 reencrypt_or_inspect(InPlace *work, bool only_inspect, ColumnChange *change)
 {
-	ColumnCodec *codec = &work->updater.codec;
+	ColumnCodec *codec = &work->updater.scan.codec;
 
 	if (only_inspect)
 		return codec_inspect(codec, work->slot);
@@ -417,7 +418,7 @@ plan_page(InPlace *work, BlockNumber block, bool ordinary_only, Seen *seen)
 		if (need == NEED_NOTHING)
 			continue;
 		store_tuple(work, block, item);
-		if (ordinary_only || place_of(work, work->updater.codec.attnum) == 0)
+		if (ordinary_only || place_of(work, work->updater.scan.codec.attnum) == 0)
 		{
 			work->rows[work->nrows++] = item;
 			continue;
@@ -430,7 +431,7 @@ plan_page(InPlace *work, BlockNumber block, bool ordinary_only, Seen *seen)
 				break;
 			case VALUE_BAD:
 				if (need == NEED_WORK)
-					work->bad[work->nbad++] = (BadItem){item, work->updater.codec.bad_reason};
+					work->bad[work->nbad++] = (BadItem){item, work->updater.scan.codec.bad_reason};
 				else if (need == NEED_WORK_UNSETTLED)
 					seen->unsettled++;
 				else
@@ -526,7 +527,7 @@ write_page(InPlace *work, Buffer buffer)
 	}
 	zero_free_space(page);
 	MarkBufferDirty(buffer);
-	if (RelationNeedsWAL(work->updater.rel))
+	if (RelationNeedsWAL(work->updater.scan.rel))
 		page_image_wal_log(buffer);
 	END_CRIT_SECTION();
 }
@@ -579,10 +580,10 @@ update_row(InPlace *work, BlockNumber block, OffsetNumber item, Seen *seen)
 	RowUpdater *updater = &work->updater;
 	ValueOutcome outcome;
 
-	ItemPointerSet(&updater->tid, block, item);
+	ItemPointerSet(&updater->scan.tid, block, item);
 	PushActiveSnapshot(GetLatestSnapshot());
-	if (!table_tuple_fetch_row_version(updater->rel, &updater->tid, GetActiveSnapshot(),
-									   updater->row))
+	if (!table_tuple_fetch_row_version(updater->scan.rel, &updater->scan.tid, GetActiveSnapshot(),
+									   updater->scan.row))
 		count_invisible(work, block, item, seen);
 	else if (work->batch)
 	{
@@ -590,18 +591,18 @@ update_row(InPlace *work, BlockNumber block, OffsetNumber item, Seen *seen)
 		seen->updated += outcome == VALUE_CHANGED;
 		seen->current += outcome == VALUE_CURRENT;
 		if (outcome == VALUE_BUSY)
-			batch_note_busy_row(work->batch, &updater->tid);
+			batch_note_busy_row(work->batch, &updater->scan.tid);
 		if (outcome == VALUE_BAD)
-			job_note_bad_value(work->batch->shared, updater->rel, &updater->tid,
-							   updater->codec.bad_reason);
+			job_note_bad_value(work->batch->shared, updater->scan.rel, &updater->scan.tid,
+							   updater->scan.codec.bad_reason);
 	}
 	else
 	{
-		outcome = codec_inspect(&updater->codec, updater->row);
+		outcome = codec_inspect(&updater->scan.codec, updater->scan.row);
 		seen->updated += outcome == VALUE_CHANGED;
 		seen->current += outcome == VALUE_CURRENT;
 	}
-	ExecClearTuple(updater->row);
+	ExecClearTuple(updater->scan.row);
 	PopActiveSnapshot();
 }
 
@@ -619,7 +620,7 @@ update_rows(InPlace *work, BlockNumber block, Seen *seen)
 	if (work->batch && seen->updated > before)
 	{
 		CommandCounterIncrement();
-		work->updater.estate->es_output_cid = GetCurrentCommandId(true);
+		work->updater.scan.estate->es_output_cid = GetCurrentCommandId(true);
 	}
 }
 
@@ -628,7 +629,7 @@ static Buffer
 read_page(InPlace *work, BlockNumber block, bool ordinary_only, Seen *seen)
 {
 	Buffer buffer =
-		ReadBufferExtended(work->updater.rel, MAIN_FORKNUM, block, RBM_NORMAL, work->strategy);
+		ReadBufferExtended(work->updater.scan.rel, MAIN_FORKNUM, block, RBM_NORMAL, work->strategy);
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	if (!look_at_page(work, buffer, seen))
@@ -685,8 +686,8 @@ add_seen(Seen *total, const Seen *seen)
 static void
 end_page(InPlace *work)
 {
-	ItemPointerSetInvalid(&work->updater.tid);
-	ResetPerTupleExprContext(work->updater.estate);
+	ItemPointerSetInvalid(&work->updater.scan.tid);
+	ResetPerTupleExprContext(work->updater.scan.estate);
 }
 
 /* One attempt at rotating the values on a page. */
@@ -706,8 +707,8 @@ try_page(InPlace *work, BlockNumber block, bool ordinary_only)
 			update_rows(work, block, &seen);
 		for (int i = 0; result == PAGE_DONE && i < work->nbad; i++)
 		{
-			ItemPointerSet(&work->updater.tid, block, work->bad[i].item);
-			job_note_bad_value(work->batch->shared, work->updater.rel, &work->updater.tid,
+			ItemPointerSet(&work->updater.scan.tid, block, work->bad[i].item);
+			job_note_bad_value(work->batch->shared, work->updater.scan.rel, &work->updater.scan.tid,
 							   work->bad[i].reason);
 		}
 	}
@@ -737,7 +738,7 @@ static void
 rotate_pinned_page(InPlace *work, BlockNumber block)
 {
 	JobState *shared = work->batch->shared;
-	Relation rel = work->updater.rel;
+	Relation rel = work->updater.scan.rel;
 
 	if (shared->pin_deadline == 0)
 		shared->pin_deadline =

@@ -1,24 +1,22 @@
 /*
- * rotate.h
- *		What a rotation works on and what it did.
+ * opening.h
+ *		Opens the relations of a column for work.
  */
-#ifndef DBCRYPT_ROTATE_H
-#define DBCRYPT_ROTATE_H
+#ifndef DBCRYPT_OPENING_H
+#define DBCRYPT_OPENING_H
 
 #include "postgres.h"
 
 #include "nodes/pg_list.h"
+#include "storage/lockdefs.h"
 
-#include "columns/columns.h"
+#include "columns/target.h"
 
-/* What a rotation did, in values. */
-typedef struct RotateCounts
-{
-	int64 scanned;
-	int64 rotated;
-	int64 current;
-	int64 nulls;
-} RotateCounts;
+/*
+ * Takes the registered scheme and options, and the registered AAD where none is
+ * given; refuses one that differs from it.
+ */
+extern void column_resolve(TargetColumn *target);
 
 /*
  * Locks a table and its children, checks that the caller may and dbcrypt can

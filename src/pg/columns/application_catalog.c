@@ -1,0 +1,114 @@
+/*
+ * application_catalog.c
+ *		Finds an application's own catalog of keys, as Coder keeps it: a table named
+ *		dbcrypt_keys with a row for each key's digest, to which every column of key
+ *		ids refers by a foreign key.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
+#include "utils/array.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "columns/application_catalog.h"
+
+/* The members of an array of column numbers. */
+static List *
+attnums_of(ArrayType *array)
+{
+	List *attnums = NIL;
+
+	for (int i = 0; i < ARR_DIMS(array)[0]; i++)
+		attnums = lappend_int(attnums, ((int16 *) ARR_DATA_PTR(array))[i]);
+	return attnums;
+}
+
+List *
+foreign_keys(Oid relid)
+{
+	Relation rel = table_open(ConstraintRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	List *found = NIL;
+	HeapTuple tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
+		ForeignKey *key;
+		ArrayType *columns;
+		ArrayType *referenced;
+		bool isnull;
+
+		if (form->contype != CONSTRAINT_FOREIGN ||
+			(form->conrelid != relid && form->confrelid != relid) ||
+			(form->confrelid == relid && OidIsValid(form->conparentid)))
+			continue;
+		columns = DatumGetArrayTypeP(
+			heap_getattr(tuple, Anum_pg_constraint_conkey, RelationGetDescr(rel), &isnull));
+		referenced = DatumGetArrayTypeP(
+			heap_getattr(tuple, Anum_pg_constraint_confkey, RelationGetDescr(rel), &isnull));
+		key = palloc(sizeof(ForeignKey));
+		*key = (ForeignKey){.relid = form->conrelid,
+							.attnums = attnums_of(columns),
+							.referenced = form->confrelid,
+							.referenced_attnums = attnums_of(referenced),
+							.name = pstrdup(NameStr(form->conname))};
+		if (list_length(key->attnums) == 1)
+		{
+			key->attnum = (AttrNumber) linitial_int(key->attnums);
+			key->referenced_attnum = (AttrNumber) linitial_int(key->referenced_attnums);
+		}
+		found = lappend(found, key);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+bool
+application_catalog_check(Oid relid)
+{
+	static const char *const columns[] = {"number",		"active_key_digest", "revoked_key_digest",
+										  "created_at", "revoked_at",		 "test"};
+	char *name = get_rel_name(relid);
+
+	if (name == NULL || strcmp(name, "dbcrypt_keys") != 0 ||
+		get_rel_relkind(relid) != RELKIND_RELATION)
+		return false;
+	for (size_t i = 0; i < lengthof(columns); i++)
+		if (get_attnum(relid, columns[i]) <= 0)
+			return false;
+	return true;
+}
+
+Oid
+application_catalog_of(Oid relid, AttrNumber companion)
+{
+	Oid catalog = InvalidOid;
+	ListCell *cell;
+
+	foreach(cell, foreign_keys(relid))
+	{
+		ForeignKey *key = lfirst(cell);
+
+		if (!(key->relid == relid && list_member_int(key->attnums, companion)) &&
+			!(key->referenced == relid && list_member_int(key->referenced_attnums, companion)))
+			continue;
+		if (key->relid != relid || key->attnum != companion ||
+			!application_catalog_check(key->referenced) ||
+			key->referenced_attnum != get_attnum(key->referenced, "active_key_digest"))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("column \"%s\" of table \"%s\" is part of foreign key \"%s\"",
+							get_attname(relid, companion, false), get_rel_name(relid), key->name),
+					 errdetail("Table \"%s\" is no catalog of keys that dbcrypt knows.",
+							   get_rel_name(key->referenced))));
+		catalog = key->referenced;
+	}
+	return catalog;
+}

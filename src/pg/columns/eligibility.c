@@ -1,0 +1,296 @@
+/*
+ * eligibility.c
+ *		Which columns dbcrypt can work on, and why not the others.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/relation.h"
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "catalog/catalog.h"
+#include "catalog/partition.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "columns/application_catalog.h"
+#include "columns/eligibility.h"
+#include "columns/expression.h"
+#include "columns/members.h"
+#include "columns/options.h"
+#include "columns/registry.h"
+#include "columns/target.h"
+#include "keys/key_catalog.h"
+#include "support/run_as.h"
+
+/* Refuses everything but tables, saying why. */
+static void
+check_relkind(Relation rel)
+{
+	const char *name = RelationGetRelationName(rel);
+	const char *kind;
+
+	switch (rel->rd_rel->relkind)
+	{
+		case RELKIND_RELATION:
+		case RELKIND_PARTITIONED_TABLE:
+			kind = NULL;
+			break;
+		case RELKIND_VIEW:
+			kind = "a view";
+			break;
+		case RELKIND_MATVIEW:
+			kind = "a materialized view";
+			break;
+		case RELKIND_FOREIGN_TABLE:
+			kind = "a foreign table";
+			break;
+		default:
+			kind = "not a table";
+			break;
+	}
+	if (kind)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("dbcrypt cannot work on \"%s\"", name),
+				 errdetail("It is %s.", kind)));
+	if (IsSystemRelation(rel))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("dbcrypt cannot work on \"%s\"", name),
+						errdetail("It is a system catalog.")));
+	if (RELATION_IS_OTHER_TEMP(rel))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("dbcrypt cannot work on \"%s\"", name),
+						errdetail("It is a temporary table of another session.")));
+	if (RelationGetRelid(rel) == catalog_relation("dbcrypt_keys") ||
+		RelationGetRelid(rel) == catalog_relation("dbcrypt_columns"))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("dbcrypt cannot work on \"%s\"", name),
+				 errdetail("It is a table of the extension itself.")));
+}
+
+/*
+ * Name of a foreign key, on either side, that a change of the column would
+ * touch, or NULL. Values of such a column must equal values elsewhere: no
+ * rewrite may skip the foreign key's triggers.
+ */
+static char *
+foreign_key_of(Relation rel, AttrNumber attnum)
+{
+	Bitmapset *changed = column_dependents(rel, attnum);
+	Relation constraints = table_open(ConstraintRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(constraints, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple tuple;
+	char *name = NULL;
+
+	while (name == NULL && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_constraint constraint = (Form_pg_constraint) GETSTRUCT(tuple);
+		int sides[] = {Anum_pg_constraint_conkey, Anum_pg_constraint_confkey};
+		Oid relids[] = {constraint->conrelid, constraint->confrelid};
+
+		if (constraint->contype != CONSTRAINT_FOREIGN)
+			continue;
+		for (size_t i = 0; i < lengthof(sides); i++)
+		{
+			bool isnull;
+			Datum keys;
+			ArrayType *array;
+
+			if (relids[i] != RelationGetRelid(rel))
+				continue;
+			keys = heap_getattr(tuple, sides[i], RelationGetDescr(constraints), &isnull);
+			if (isnull)
+				continue;
+			array = DatumGetArrayTypeP(keys);
+			for (int j = 0; j < ARR_DIMS(array)[0]; j++)
+				if (bms_is_member(((int16 *) ARR_DATA_PTR(array))[j] -
+									  FirstLowInvalidHeapAttributeNumber,
+								  changed))
+					name = pstrdup(NameStr(constraint->conname));
+		}
+	}
+	systable_endscan(scan);
+	table_close(constraints, AccessShareLock);
+	return name;
+}
+
+/* Refuses JSON without the option that says which of its fields are values, and the reverse. */
+static void
+check_json(Relation rel, AttrNumber attnum, const TargetColumn *target)
+{
+	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
+	Oid type = getBaseType(attribute->atttypid);
+	bool is_json = type == JSONOID || type == JSONBOID;
+
+	if (is_json == (target->options.json != NULL))
+		return;
+	ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+					errmsg("column \"%s\" of table \"%s\" is of type %s", target->name,
+						   RelationGetRelationName(rel), format_type_be(attribute->atttypid)),
+					errhint("Encrypted columns are of type text, varchar or bytea; fields of json "
+							"and jsonb are adopted with dbcrypt_adopt().")));
+}
+
+/* Refuses a column that decides in which partition a row lies. */
+static void
+check_partition_key(Relation rel, const char *column)
+{
+	AttrNumber attnum = get_attnum(RelationGetRelid(rel), column);
+
+	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE &&
+		has_partition_attrs(rel, bms_make_singleton(attnum - FirstLowInvalidHeapAttributeNumber),
+							NULL))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("column \"%s\" is part of the partition key of table \"%s\"", column,
+							   RelationGetRelationName(rel))));
+}
+
+/* The columns that an expression of a registered column reads, as its owner sees them. */
+static Bitmapset *
+inputs_of_column(Relation rel, AttrNumber attnum, const TargetColumn *target)
+{
+	const ColumnOptions *options = &target->options;
+	Bitmapset *inputs = NULL;
+	RunAsContext saved;
+
+	run_as_owner(owner_of(target->relid), &saved);
+	if (target->aad)
+		inputs = expression_inputs(rel, attnum, target->aad, "AAD", TEXTOID);
+	if (options->attribute_expression)
+		inputs =
+			bms_add_members(inputs, expression_inputs(rel, attnum, options->attribute_expression,
+													  "attribute", TEXTOID));
+	if (options->where)
+		inputs = bms_add_members(inputs,
+								 expression_inputs(rel, attnum, options->where, "where", BOOLOID));
+	run_as_restore(&saved);
+	return inputs;
+}
+
+/*
+ * Refuses a column that the AAD or another expression of a registered column
+ * reads, of this table or of a parent: after a change of it nobody could open the
+ * other's values.
+ */
+static void
+check_not_read(Relation rel, AttrNumber attnum, AttrNumber companion)
+{
+	Bitmapset *changed = column_dependents(rel, attnum);
+	ListCell *cell;
+
+	if (companion != InvalidAttrNumber)
+		changed = bms_add_members(changed, column_dependents(rel, companion));
+	foreach(cell, columns_registered())
+	{
+		TargetColumn *other = lfirst(cell);
+		AttrNumber other_attnum = get_attnum(RelationGetRelid(rel), other->name);
+
+		if (other_attnum <= 0 || other_attnum == attnum ||
+			!list_member_oid(column_members(other->relid, NoLock), RelationGetRelid(rel)))
+			continue;
+		if (other->options.companion &&
+			get_attnum(RelationGetRelid(rel), other->options.companion) == attnum)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("column \"%s\" of table \"%s\" is the companion of column \"%s\"",
+							other->options.companion, RelationGetRelationName(rel), other->name)));
+		if (bms_overlap(inputs_of_column(rel, other_attnum, other), changed))
+			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+							errmsg("column \"%s\" of table \"%s\" is part of the AAD of column "
+								   "\"%s\"",
+								   get_attname(RelationGetRelid(rel), attnum, false),
+								   RelationGetRelationName(rel), other->name),
+							errdetail("After a change of it the other's values would not "
+									  "decrypt.")));
+	}
+}
+
+/* The same for the ancestors of a partition. */
+static void
+check_partition_keys(Relation rel, const char *column)
+{
+	ListCell *cell;
+
+	check_partition_key(rel, column);
+	if (!rel->rd_rel->relispartition)
+		return;
+	foreach(cell, get_partition_ancestors(RelationGetRelid(rel)))
+	{
+		Relation ancestor = relation_open(lfirst_oid(cell), AccessShareLock);
+
+		check_partition_key(ancestor, column);
+		relation_close(ancestor, AccessShareLock);
+	}
+}
+
+/* Number of the target's companion column, 0 for none; refuses one that cannot be written. */
+static AttrNumber
+check_companion(Relation rel, AttrNumber attnum, const TargetColumn *target)
+{
+	const char *companion = target->options.companion;
+	AttrNumber companion_attnum;
+	Form_pg_attribute attribute;
+	const char *reason = NULL;
+
+	if (companion == NULL)
+		return InvalidAttrNumber;
+	companion_attnum = get_attnum(RelationGetRelid(rel), companion);
+	if (companion_attnum <= 0)
+		return InvalidAttrNumber; /* codec_init says more */
+	attribute = TupleDescAttr(RelationGetDescr(rel), companion_attnum - 1);
+	if (companion_attnum == attnum)
+		reason = "It is the encrypted column itself.";
+	else if (attribute->atttypid != TEXTOID && attribute->atttypid != VARCHAROID &&
+			 attribute->atttypid != BYTEAOID)
+		reason = "It is not of type text, varchar or bytea.";
+	else if (attribute->attgenerated != '\0')
+		reason = "It is a generated column.";
+	else if (column_registered(RelationGetRelid(rel), companion_attnum))
+		reason = "It is an encrypted column.";
+	if (reason)
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("column \"%s\" of table \"%s\" cannot be the companion of column "
+							   "\"%s\"",
+							   companion, RelationGetRelationName(rel), target->name),
+						errdetail("%s", reason)));
+	check_partition_keys(rel, companion);
+	(void) application_catalog_of(RelationGetRelid(rel), companion_attnum);
+	return companion_attnum;
+}
+
+AttrNumber
+column_check_relation(Relation rel, const TargetColumn *target)
+{
+	const char *column = target->name;
+	AttrNumber attnum;
+	char *foreign_key;
+
+	check_relkind(rel);
+	attnum = get_attnum(RelationGetRelid(rel), column);
+	if (attnum == InvalidAttrNumber)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+						errmsg("column \"%s\" of relation \"%s\" does not exist", column,
+							   RelationGetRelationName(rel))));
+	if (attnum < 0)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("column \"%s\" is a system column", column)));
+	(void) column_form(rel, attnum);
+	check_json(rel, attnum, target);
+	if (TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attgenerated != '\0')
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("column \"%s\" of table \"%s\" is a generated column", column,
+							   RelationGetRelationName(rel))));
+
+	check_partition_keys(rel, column);
+	foreign_key = foreign_key_of(rel, attnum);
+	if (foreign_key)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("column \"%s\" of table \"%s\" is part of foreign key \"%s\"",
+							   column, RelationGetRelationName(rel), foreign_key)));
+	check_not_read(rel, attnum, check_companion(rel, attnum, target));
+	return attnum;
+}

@@ -1,0 +1,56 @@
+/*
+ * members.c
+ *		A table and its children: partitions and inheritance.
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "catalog/pg_inherits.h"
+#include "storage/lmgr.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "columns/members.h"
+#include "rotation/job.h"
+
+List *
+column_lock_ancestors(Oid relid)
+{
+	List *ancestors = get_partition_ancestors(relid);
+
+	for (int i = list_length(ancestors) - 1; i >= 0; i--)
+		LockRelationOid(list_nth_oid(ancestors, i), AccessShareLock);
+	return ancestors;
+}
+
+List *
+column_members(Oid relid, LOCKMODE lockmode)
+{
+	List *members = list_make1_oid(relid);
+	ListCell *cell;
+
+	foreach(cell, members)
+		members = list_concat_unique_oid(
+			members,
+			find_inheritance_children_extended(lfirst_oid(cell), false, lockmode, NULL, NULL));
+	return members;
+}
+
+List *
+column_lock_members(Oid relid, LOCKMODE lockmode)
+{
+	List *members;
+	ListCell *cell;
+
+	(void) column_lock_ancestors(relid);
+	LockRelationOid(relid, lockmode);
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("relation with OID %u does not exist", relid)));
+	members = column_members(relid, lockmode);
+	foreach(cell, members)
+		if (lfirst_oid(cell) != relid && isOtherTempNamespace(get_rel_namespace(lfirst_oid(cell))))
+			members = foreach_delete_current(members, cell);
+	return members;
+}

@@ -1,0 +1,31 @@
+/*
+ * members.h
+ *		A table and its children: partitions and inheritance.
+ */
+#ifndef DBCRYPT_MEMBERS_H
+#define DBCRYPT_MEMBERS_H
+
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+#include "storage/lockdefs.h"
+
+/*
+ * Locks the partitioned tables above a relation for reading, topmost first; their
+ * OIDs. To be called before the relation is locked: DDL locks in this order.
+ */
+extern List *column_lock_ancestors(Oid relid);
+
+/*
+ * OIDs of a relation and its children of any depth. A partition that is being
+ * detached concurrently counts: its rows are still there.
+ */
+extern List *column_members(Oid relid, LOCKMODE lockmode);
+
+/*
+ * Locks a relation and its children, in a fixed order; their OIDs, without those of
+ * temporary tables of other sessions, which nobody else can read.
+ */
+extern List *column_lock_members(Oid relid, LOCKMODE lockmode);
+
+#endif

@@ -1,0 +1,79 @@
+/*
+ * opening.c
+ *		Opens the relations of a column for work.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "commands/tablecmds.h"
+#include "storage/lmgr.h"
+#include "utils/lsyscache.h"
+
+#include "columns/eligibility.h"
+#include "columns/members.h"
+#include "columns/opening.h"
+#include "columns/registry.h"
+#include "columns/target.h"
+#include "keys/key_catalog.h"
+#include "rotation/job.h"
+#include "support/run_as.h"
+
+void
+column_resolve(TargetColumn *target)
+{
+	TargetColumn *registered = column_covering(target->relid, target->name);
+
+	if (registered == NULL)
+		return;
+	if (registered->relid != target->relid)
+		target->runs_as = owner_of(registered->relid);
+	target->scheme = registered->scheme;
+	target->options = registered->options;
+	if (target->aad == NULL)
+		target->aad = registered->aad;
+	else if (registered->aad == NULL || strcmp(target->aad, registered->aad) != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("column \"%s\" of table \"%s\" is registered with another AAD "
+							   "expression",
+							   target->name, get_rel_name(target->relid)),
+						errdetail("Registered: %s.", registered->aad ? registered->aad : "none"),
+						errhint("Omit aad, or call dbcrypt_unregister_column() first.")));
+}
+
+List *
+target_open(TargetColumn *target, LOCKMODE lockmode, const char *command)
+{
+	List *relids;
+	List *members = NIL;
+	ListCell *cell;
+
+	column_check_owner(target->relid);
+	if (lockmode > AccessShareLock)
+		LockRelationOid(catalog_relation("dbcrypt_columns"), RowExclusiveLock);
+	relids = column_lock_members(target->relid, lockmode);
+	column_check_owner(target->relid);
+	if (target->attnum != InvalidAttrNumber)
+	{
+		/* It may have been renamed before the lock was granted. */
+		TargetColumn *registered = column_registered(target->relid, target->attnum);
+
+		if (registered)
+			target->name = registered->name;
+	}
+	column_resolve(target);
+	foreach(cell, relids)
+	{
+		Relation rel = relation_open(lfirst_oid(cell), NoLock);
+		AttrNumber attnum = column_check_relation(rel, target);
+
+		if (command)
+			CheckTableNotInUse(rel, command);
+		if (lfirst_oid(cell) == target->relid)
+			target->attnum = attnum;
+		if (rel->rd_rel->relkind == RELKIND_RELATION)
+			members = lappend(members, rel);
+		else
+			relation_close(rel, NoLock);
+	}
+	return members;
+}

@@ -1,0 +1,91 @@
+/*
+ * registration.c
+ *		The SQL functions that register and unregister columns.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "columns/eligibility.h"
+#include "columns/expression.h"
+#include "columns/opening.h"
+#include "columns/registry.h"
+#include "columns/target.h"
+#include "support/run_as.h"
+
+PG_FUNCTION_INFO_V1(dbcrypt_register_column);
+PG_FUNCTION_INFO_V1(dbcrypt_unregister_column);
+PG_FUNCTION_INFO_V1(dbcrypt_column_number);
+
+/* dbcrypt_register_column("table" regclass, "column" name, aad text) */
+Datum
+dbcrypt_register_column(PG_FUNCTION_ARGS)
+{
+	TargetColumn target = {.relid = PG_GETARG_OID(0)};
+	Relation rel;
+	RunAsContext saved;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("table and column must not be null")));
+	target.name = NameStr(*PG_GETARG_NAME(1));
+	target.aad = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
+
+	column_check_owner(target.relid);
+	rel = relation_open(target.relid, AccessShareLock);
+	column_check_owner(target.relid);
+	target.attnum = column_check_relation(rel, &target);
+	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("columns of temporary tables cannot be registered")));
+	run_as_owner(rel->rd_rel->relowner, &saved);
+	(void) aad_parse(rel, target.attnum, target.aad);
+	run_as_restore(&saved);
+	column_resolve(&target);
+	target.runs_as = InvalidOid;
+
+	SPI_connect();
+	column_register(&target);
+	SPI_finish();
+	relation_close(rel, NoLock);
+	PG_RETURN_VOID();
+}
+
+/* dbcrypt_unregister_column("table" regclass, "column" name) */
+Datum
+dbcrypt_unregister_column(PG_FUNCTION_ARGS)
+{
+	Oid relid = PG_GETARG_OID(0);
+	char *column = NameStr(*PG_GETARG_NAME(1));
+	bool unregistered;
+
+	column_check_owner(relid);
+	SPI_connect();
+	unregistered = column_unregister(relid, get_attnum(relid, column));
+	SPI_finish();
+	if (!unregistered)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("column \"%s\" of table \"%s\" is not registered", column,
+							   get_rel_name(relid))));
+	PG_RETURN_VOID();
+}
+
+/* dbcrypt_column_number("table" regclass, "column" name): what dbcrypt_columns keeps. */
+Datum
+dbcrypt_column_number(PG_FUNCTION_ARGS)
+{
+	Oid relid = PG_GETARG_OID(0);
+	char *column = NameStr(*PG_GETARG_NAME(1));
+	AttrNumber attnum = get_attnum(relid, column);
+
+	if (attnum <= 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+						errmsg("column \"%s\" of relation \"%s\" does not exist", column,
+							   get_rel_name(relid) ? get_rel_name(relid) : "?")));
+	PG_RETURN_INT16(attnum);
+}

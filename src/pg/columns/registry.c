@@ -1,0 +1,184 @@
+/*
+ * registry.c
+ *		The registered columns: rows of dbcrypt_columns.
+ *
+ * A registry row names its column by table and attribute number, so that it
+ * survives a rename, and by name, so that it survives a dump. The number is a
+ * generated column, never dumped; an event trigger keeps the name.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "columns/members.h"
+#include "columns/options.h"
+#include "columns/registry.h"
+#include "columns/target.h"
+#include "core/core.h"
+#include "keys/key_catalog.h"
+
+/* Columns of dbcrypt_columns, in the order of the script. */
+enum
+{
+	Anum_columns_table = 1,
+	Anum_columns_column,
+	Anum_columns_scheme,
+	Anum_columns_aad,
+	Anum_columns_options,
+	Anum_columns_attnum,
+	Natts_columns = Anum_columns_attnum
+};
+
+/*
+ * One row of dbcrypt_columns; its name is NULL if its table or column is gone.
+ * Unless whole, only what names the column is read.
+ */
+static TargetColumn *
+read_row(HeapTuple tuple, TupleDesc desc, bool whole)
+{
+	TargetColumn *target = palloc0(sizeof(TargetColumn));
+	Datum values[Natts_columns];
+	bool nulls[Natts_columns];
+	HeapTuple attribute;
+
+	heap_deform_tuple(tuple, desc, values, nulls);
+	target->relid = DatumGetObjectId(values[Anum_columns_table - 1]);
+	target->attnum = DatumGetInt16(values[Anum_columns_attnum - 1]);
+	attribute = SearchSysCacheAttNum(target->relid, target->attnum);
+	if (HeapTupleIsValid(attribute))
+	{
+		target->name = pstrdup(NameStr(((Form_pg_attribute) GETSTRUCT(attribute))->attname));
+		ReleaseSysCache(attribute);
+	}
+	target->registered_name = pstrdup(NameStr(*DatumGetName(values[Anum_columns_column - 1])));
+	if (whole)
+	{
+		target->aad =
+			nulls[Anum_columns_aad - 1] ? NULL : TextDatumGetCString(values[Anum_columns_aad - 1]);
+		target->scheme = scheme_named(TextDatumGetCString(values[Anum_columns_scheme - 1]));
+		options_read(DatumGetJsonbP(values[Anum_columns_options - 1]), &target->options);
+	}
+	return target;
+}
+
+static int
+compare_targets(const ListCell *a, const ListCell *b)
+{
+	const TargetColumn *left = lfirst(a);
+	const TargetColumn *right = lfirst(b);
+
+	if (left->relid != right->relid)
+		return left->relid < right->relid ? -1 : 1;
+	return left->attnum - right->attnum;
+}
+
+/* Every row of dbcrypt_columns, as read_row reads it. */
+List *
+registry_rows(bool whole)
+{
+	Oid relid = catalog_relation("dbcrypt_columns");
+	List *targets = NIL;
+	Relation rel;
+	SysScanDesc scan;
+	HeapTuple tuple;
+
+	if (!OidIsValid(relid))
+		return NIL;
+	rel = table_open(relid, AccessShareLock);
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		targets = lappend(targets, read_row(tuple, RelationGetDescr(rel), whole));
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	list_sort(targets, compare_targets);
+	return targets;
+}
+
+List *
+columns_registered(void)
+{
+	List *targets = registry_rows(true);
+	ListCell *cell;
+
+	foreach(cell, targets)
+		if (((TargetColumn *) lfirst(cell))->name == NULL)
+			targets = foreach_delete_current(targets, cell);
+	return targets;
+}
+
+TargetColumn *
+column_registered(Oid relid, AttrNumber attnum)
+{
+	ListCell *cell;
+
+	foreach(cell, columns_registered())
+	{
+		TargetColumn *target = lfirst(cell);
+
+		if (target->relid == relid && target->attnum == attnum)
+			return target;
+	}
+	return NULL;
+}
+
+TargetColumn *
+column_covering(Oid relid, const char *name)
+{
+	TargetColumn *own = column_registered(relid, get_attnum(relid, name));
+	ListCell *cell;
+
+	if (own)
+		return own;
+	foreach(cell, columns_registered())
+	{
+		TargetColumn *above = lfirst(cell);
+
+		if (strcmp(above->name, name) == 0 &&
+			list_member_oid(column_members(above->relid, NoLock), relid))
+			return above;
+	}
+	return NULL;
+}
+
+void
+column_register(const TargetColumn *target)
+{
+	Oid types[] = {REGCLASSOID, NAMEOID, TEXTOID, TEXTOID, JSONBOID};
+	Datum values[5];
+	char nulls[] = "     ";
+
+	if (get_rel_persistence(target->relid) == RELPERSISTENCE_TEMP || OidIsValid(target->runs_as))
+		return;
+	values[0] = ObjectIdGetDatum(target->relid);
+	values[1] = DirectFunctionCall1(namein, CStringGetDatum(target->name));
+	values[2] = target->aad ? CStringGetTextDatum(target->aad) : (Datum) 0;
+	if (target->aad == NULL)
+		nulls[2] = 'n';
+	values[3] = CStringGetTextDatum(
+		dbcrypt_scheme_traits_of(target->scheme ? target->scheme : scheme_native())->name);
+	values[4] = options_write(&target->options);
+	(void) catalog_execute(psprintf("INSERT INTO %s (\"table\", \"column\", aad, scheme, options) "
+									"VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+									catalog_relation_name("dbcrypt_columns")),
+						   lengthof(types), types, values, nulls, SPI_OK_INSERT);
+}
+
+bool
+column_unregister(Oid relid, AttrNumber attnum)
+{
+	Oid types[] = {REGCLASSOID, INT2OID};
+	Datum values[2];
+
+	values[0] = ObjectIdGetDatum(relid);
+	values[1] = Int16GetDatum(attnum);
+	return catalog_execute(psprintf("DELETE FROM %s WHERE \"table\" = $1 AND attnum = $2",
+									catalog_relation_name("dbcrypt_columns")),
+						   lengthof(types), types, values, NULL, SPI_OK_DELETE) > 0;
+}

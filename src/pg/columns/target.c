@@ -1,0 +1,81 @@
+/*
+ * target.c
+ *		What a column is: its table, type and owner.
+ */
+#include "postgres.h"
+
+#include "access/sysattr.h"
+#include "catalog/pg_type.h"
+#include "optimizer/optimizer.h"
+#include "rewrite/rewriteHandler.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "columns/options.h"
+#include "columns/target.h"
+#include "core/core.h"
+#include "support/compat.h"
+
+bool
+column_is_native(const TargetColumn *target)
+{
+	return (target->scheme == NULL || target->scheme == scheme_native()) &&
+		   target->options.where == NULL && target->options.json == NULL;
+}
+
+void
+column_check_owner(Oid relid)
+{
+	char *name = get_rel_name(relid);
+
+	if (name == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("relation with OID %u does not exist", relid)));
+	if (!compat_owns_relation(relid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, get_relkind_objtype(get_rel_relkind(relid)), name);
+}
+
+Bitmapset *
+column_dependents(Relation rel, AttrNumber attnum)
+{
+	TupleDesc desc = RelationGetDescr(rel);
+	int self = attnum - FirstLowInvalidHeapAttributeNumber;
+	Bitmapset *changed = bms_make_singleton(self);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Bitmapset *sources = NULL;
+
+		if (TupleDescAttr(desc, i)->attgenerated != ATTRIBUTE_GENERATED_STORED)
+			continue;
+		pull_varattnos(build_column_default(rel, i + 1), 1, &sources);
+		if (bms_is_member(self, sources))
+			changed = bms_add_member(changed, i + 1 - FirstLowInvalidHeapAttributeNumber);
+	}
+	return changed;
+}
+
+dbcrypt_form
+column_form(Relation rel, AttrNumber attnum)
+{
+	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
+
+	switch (getBaseType(attribute->atttypid))
+	{
+		case TEXTOID:
+		case VARCHAROID:
+		case JSONOID:
+		case JSONBOID:
+			return DBCRYPT_TEXT;
+		case BYTEAOID:
+			return DBCRYPT_BINARY;
+		default:
+			ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+							errmsg("column \"%s\" of table \"%s\" is of type %s",
+								   NameStr(attribute->attname), RelationGetRelationName(rel),
+								   format_type_be(attribute->atttypid)),
+							errhint("Encrypted columns are of type text, varchar or bytea.")));
+	}
+}

@@ -1,0 +1,41 @@
+/*
+ * target.h
+ *		What a column is: its table, type and owner.
+ */
+#ifndef DBCRYPT_TARGET_H
+#define DBCRYPT_TARGET_H
+
+#include "postgres.h"
+
+#include "access/attnum.h"
+#include "utils/rel.h"
+
+#include "columns/options.h"
+#include "core/core.h"
+
+/* A column that dbcrypt works on: what was named, or what dbcrypt_columns holds. */
+typedef struct TargetColumn
+{
+	Oid relid;
+	AttrNumber attnum;
+	char *name;					  /* the column's current name */
+	char *registered_name;		  /* the name that dbcrypt_columns holds */
+	char *aad;					  /* expression, or NULL */
+	Oid runs_as;				  /* who evaluates expressions; InvalidOid: the table's owner */
+	const dbcrypt_scheme *scheme; /* NULL for native */
+	ColumnOptions options;
+} TargetColumn;
+
+/* Whether every row of the column holds a native envelope, or should. */
+extern bool column_is_native(const TargetColumn *target);
+
+/* Refuses everyone but the table's owner and superusers. */
+extern void column_check_owner(Oid relid);
+
+/* A column and the generated columns computed from it, offset as in pull_varattnos. */
+extern Bitmapset *column_dependents(Relation rel, AttrNumber attnum);
+
+/* Form of a column's values: text or bytea, through domains. */
+extern dbcrypt_form column_form(Relation rel, AttrNumber attnum);
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * arguments.c
+ *		Arguments and results of SQL functions.
+ */
+#include "postgres.h"
+
+#include "funcapi.h"
+#include "utils/builtins.h"
+
+#include "support/arguments.h"
+
+void
+arguments_refuse_null(FunctionCallInfo fcinfo, const char *const *names, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (names[i] && PG_ARGISNULL(i))
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("%s must not be null", names[i])));
+}
+
+char *
+text_argument(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+Datum
+result_row(FunctionCallInfo fcinfo, Datum *values)
+{
+	TupleDesc desc;
+	bool *nulls;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	nulls = palloc0(sizeof(bool) * desc->natts);
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+Datum
+name_datum(const char *name)
+{
+	return DirectFunctionCall1(namein, CStringGetDatum(name));
+}

@@ -1,0 +1,24 @@
+/*
+ * arguments.h
+ *		Arguments and results of SQL functions.
+ */
+#ifndef DBCRYPT_ARGUMENTS_H
+#define DBCRYPT_ARGUMENTS_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+
+/* Refuses (22004) a NULL in any of the first n arguments that has a name in names. */
+extern void arguments_refuse_null(FunctionCallInfo fcinfo, const char *const *names, int n);
+
+/* A text argument as a C string; NULL for NULL. */
+extern char *text_argument(FunctionCallInfo fcinfo, int n);
+
+/* The row that a function with OUT arguments returns, of values that are not NULL. */
+extern Datum result_row(FunctionCallInfo fcinfo, Datum *values);
+
+/* A name as a Datum of type name. */
+extern Datum name_datum(const char *name);
+
+#endif

@@ -1,0 +1,17 @@
+/*
+ * subtransaction.h
+ *		Running what may fail without losing the transaction.
+ */
+#ifndef DBCRYPT_SUBTRANSACTION_H
+#define DBCRYPT_SUBTRANSACTION_H
+
+#include "postgres.h"
+
+/*
+ * Runs action(arg) in a subtransaction. NULL if it succeeded; otherwise its
+ * error, in the caller's memory context, with the subtransaction rolled back.
+ * A caller that does not expect the error passes it to ReThrowError().
+ */
+extern ErrorData *subtransaction_run(void (*action)(void *), void *arg);
+
+#endif
