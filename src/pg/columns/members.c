@@ -12,7 +12,6 @@
 #include "utils/syscache.h"
 
 #include "columns/members.h"
-#include "rotation/job.h"
 
 List *
 column_lock_ancestors(Oid relid)

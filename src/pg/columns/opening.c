@@ -15,7 +15,6 @@
 #include "columns/registry.h"
 #include "columns/target.h"
 #include "keys/key_catalog.h"
-#include "rotation/job.h"
 #include "support/run_as.h"
 
 void

@@ -36,10 +36,8 @@
 #include "keys/session_keyring.h"
 #include "keys/settings.h"
 #include "lifecycle/verify.h"
-#include "rotation/job.h"
 #include "rows/identify.h"
 #include "support/run_as.h"
-#include "support/subtransaction.h"
 #include "values/codec.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_check);

@@ -26,7 +26,6 @@
 #include "utils/syscache.h"
 
 #include "rotation/in_place/in_place.h"
-#include "rotation/job.h"
 #include "support/compat.h"
 
 void
