@@ -185,10 +185,14 @@ walk_busy_row(WalkBatch *batch, ItemPointer tid)
 
 /* ---- batches ---- */
 
-/* Begins a transaction's work: READ COMMITTED, whatever the session's default. */
+/*
+ * Begins a transaction's work: READ COMMITTED, whatever the session's default. As
+ * with SET TRANSACTION, no snapshot may have been taken yet.
+ */
 static void
 begin_work(void)
 {
+	Assert(!FirstSnapshotSet);
 	XactIsoLevel = XACT_READ_COMMITTED;
 	SetCurrentStatementStartTimestamp();
 }
@@ -557,7 +561,7 @@ walk_release_members(const WalkShared *shared, const WalkMember *members)
 	}
 }
 
-/* Lists the relations to walk and their sizes, from the start of a transaction. */
+/* Lists the relations to walk and their sizes. */
 static void
 list_members(Walk *walk)
 {
@@ -569,7 +573,6 @@ list_members(Walk *walk)
 	MemoryContext caller;
 	ListCell *cell;
 
-	begin_work();
 	if (walk->members && !SearchSysCacheExists1(RELOID, ObjectIdGetDatum(shared->relid)))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
 						errmsg("the table was dropped while column \"%s\" was rotated",
@@ -917,6 +920,7 @@ check_pass(Walk *walk, WalkResult *result)
 	int64 stale = 0;
 
 	memset(result, 0, sizeof(*result));
+	begin_work();
 	list_members(walk);
 	SPI_commit();
 	progress_phase(PROGRESS_CHECKING);
@@ -964,6 +968,7 @@ run_passes(Walk *walk, WalkResult *result)
 		walk->started = walk->reported = GetCurrentTimestamp();
 		walk->rotated_before = rotated(walk->shared);
 		pg_atomic_write_u64(&walk->shared->counters[WALK_BLOCKS], 0);
+		begin_work();
 		list_members(walk);
 		SPI_commit();
 		hold_members(walk);
@@ -1005,6 +1010,8 @@ walk_column(TargetColumn *target, int method, const WalkOptions *options, WalkRe
 
 	walk.shared = make_state(target, method, options);
 	walk.started = walk.reported = GetCurrentTimestamp();
+
+	/* CALL has a snapshot: work as begin_work's begins after this transaction. */
 	list_members(&walk);
 	(void) origin_lookup();
 	SPI_commit();
