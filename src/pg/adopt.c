@@ -176,7 +176,7 @@ open_sample(Relation rel, const TargetColumn *target)
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 						errmsg("values of scheme %s are %s", traits->name,
 							   traits->text ? "text" : "bytea")));
-	scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
+	scan = compat_beginscan(rel, GetActiveSnapshot());
 	while (row.opened < SAMPLE_VALUES &&
 		   table_scan_getnextslot(scan, ForwardScanDirection, updater.row))
 	{
@@ -256,7 +256,7 @@ convert_relation(Relation rel, const TargetColumn *target, int64 *counts)
 	TableScanDesc scan;
 
 	updater_begin(&updater, rel, target, false);
-	scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
+	scan = compat_beginscan(rel, GetActiveSnapshot());
 	while (table_scan_getnextslot(scan, ForwardScanDirection, updater.row))
 	{
 		ValueOutcome outcome;

@@ -477,7 +477,7 @@ bad_cell(ColumnCipher *cipher, dbcrypt_status status, const dbcrypt_cell *cell, 
 			case DBCRYPT_KEY_REVOKED:
 				if (dbcrypt_ring_state(ring, 0) & DBCRYPT_STATE_REVOKED)
 					break;
-				/* FALLTHROUGH */
+				pg_fallthrough;
 			case DBCRYPT_KEY_NOT_LOADED:
 			case DBCRYPT_AUTHENTICATION_FAILED:
 			case DBCRYPT_NOT_AN_ENVELOPE:

@@ -425,11 +425,11 @@ extern text *json_fields_replace(text *json, const char *pattern, JsonFieldRepla
 /* ---- origin.c ---- */
 
 /* The origin to mark changes with, made if need be; invalid where none is needed. */
-extern RepOriginId origin_lookup(void);
+extern ReplOriginId origin_lookup(void);
 
 /* Marks what is logged in between. An error in between must origin_leave too. */
-extern void origin_enter(RepOriginId origin);
-extern void origin_leave(RepOriginId origin);
+extern void origin_enter(ReplOriginId origin);
+extern void origin_leave(ReplOriginId origin);
 
 /* ---- adopt.c ---- */
 
@@ -492,9 +492,9 @@ typedef struct RowUpdater
 	char *table_name;	 /* qualified and quoted */
 	ItemPointerData tid; /* of the row at work, for error contexts */
 	bool updating;
-	bool nowait;		/* return VALUE_BUSY rather than wait for a row */
-	RepOriginId origin; /* InvalidRepOriginId: changes are not marked */
-	int64 cold_updates; /* those that wrote index entries */
+	bool nowait;		 /* return VALUE_BUSY rather than wait for a row */
+	ReplOriginId origin; /* InvalidReplOriginId: changes are not marked */
+	int64 cold_updates;	 /* those that wrote index entries */
 	ErrorContextCallback error_context;
 	OwnerContext owner;
 } RowUpdater;

@@ -27,6 +27,7 @@
 #include "utils/lsyscache.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_check);
 
@@ -306,7 +307,7 @@ count_values(const Doctor *doctor, Relation rel, AttrNumber attnum, List **talli
 {
 	dbcrypt_form form = column_form(rel, attnum);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
+	TableScanDesc scan = compat_beginscan(rel, snapshot);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
@@ -576,7 +577,7 @@ sample_relation(Doctor *doctor, Relation rel)
 	ItemPointerSet(&first, 0, FirstOffsetNumber);
 	ItemPointerSet(&last, SAMPLE_BLOCKS - 1, MaxOffsetNumber);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	scan = table_beginscan_tidrange(rel, snapshot, &first, &last);
+	scan = compat_beginscan_tidrange(rel, snapshot, &first, &last);
 	slot = table_slot_create(rel, NULL);
 	while (columns > 0 && table_scan_getnextslot_tidrange(scan, ForwardScanDirection, slot))
 	{

@@ -43,7 +43,7 @@ identify_values(Relation rel, const TargetColumn *target, IdentifyVisitor visit,
 		bare.aad = NULL;
 	PushActiveSnapshot(snapshot);
 	updater_begin(&updater, rel, &bare, true);
-	scan = table_beginscan(rel, snapshot, 0, NULL);
+	scan = compat_beginscan(rel, snapshot);
 	while (row.more && table_scan_getnextslot(scan, ForwardScanDirection, updater.row))
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -17,6 +17,7 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_register_keys);
 PG_FUNCTION_INFO_V1(dbcrypt_loaded_keys);

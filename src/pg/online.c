@@ -32,7 +32,7 @@ online_batch(WalkBatch *batch)
 	updater_begin(&updater, batch->rel, batch->target, false);
 	updater.cipher.soft_errors = true;
 	updater.nowait = true;
-	scan = table_beginscan_tidrange(batch->rel, GetActiveSnapshot(), &first, &last);
+	scan = compat_beginscan_tidrange(batch->rel, GetActiveSnapshot(), &first, &last);
 	while (table_scan_getnextslot_tidrange(scan, ForwardScanDirection, updater.row))
 	{
 		CHECK_FOR_INTERRUPTS();

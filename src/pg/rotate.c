@@ -19,6 +19,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_rotate);
 PG_FUNCTION_INFO_V1(dbcrypt_rotate_all);
@@ -76,7 +77,7 @@ rotate_relation(Relation rel, const TargetColumn *target, bool dry_run, uint64 b
 	BlockNumber block = InvalidBlockNumber;
 
 	updater_begin(&updater, rel, target, dry_run);
-	scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
+	scan = compat_beginscan(rel, GetActiveSnapshot());
 	while (table_scan_getnextslot(scan, ForwardScanDirection, updater.row))
 	{
 		ColumnChange change;

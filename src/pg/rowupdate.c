@@ -145,6 +145,24 @@ lock_newest_version(RowUpdater *updater, ItemPointer tid, LockTupleMode lockmode
 }
 
 /*
+ * Locks the row at updater->tid if that needs no waiting: heap_update itself
+ * always waits. True if it is ours; false if someone else changes it or has.
+ */
+static bool
+lock_without_waiting(RowUpdater *updater)
+{
+	TM_FailureData failure;
+	TM_Result status = table_tuple_lock(updater->rel, &updater->tid, GetActiveSnapshot(),
+										updater->row, updater->estate->es_output_cid,
+										ExecUpdateLockMode(updater->estate, updater->result),
+										LockWaitSkip, 0, &failure);
+
+	if (status != TM_Ok && status != TM_WouldBlock && status != TM_Updated && status != TM_Deleted)
+		elog(ERROR, "unexpected result %d of locking a row", (int) status);
+	return status == TM_Ok;
+}
+
+/*
  * Whether one of these deferrable indexes may read what has changed. The others
  * conflict with a row of someone else's, who checks it when it commits.
  */
@@ -182,9 +200,9 @@ update_tuple(RowUpdater *updater, TM_FailureData *failure, LockTupleMode *lockmo
 	origin_enter(updater->origin);
 	PG_TRY();
 	{
-		status = compat_update_tuple(updater->result, updater->estate, &updater->tid,
-									 updater->updated, GetActiveSnapshot(), !updater->nowait,
-									 failure, lockmode, cold, rechecks);
+		status =
+			compat_update_tuple(updater->result, updater->estate, &updater->tid, updater->updated,
+								GetActiveSnapshot(), failure, lockmode, cold, rechecks);
 	}
 	PG_FINALLY();
 	{
@@ -224,6 +242,8 @@ updater_update_row(RowUpdater *updater, CipherFunction function)
 		outcome = function(&updater->cipher, updater->row, &change);
 		if (outcome != VALUE_CHANGED)
 			return outcome;
+		if (updater->nowait && !lock_without_waiting(updater))
+			return VALUE_BUSY;
 
 		updater->updating = true;
 		updater_build_row(updater, &change);
@@ -238,9 +258,6 @@ updater_update_row(RowUpdater *updater, CipherFunction function)
 								errhint("Run SET CONSTRAINTS ALL IMMEDIATE first.")));
 			return VALUE_CHANGED;
 		}
-		if (updater->nowait &&
-			(status == TM_BeingModified || status == TM_Updated || status == TM_Deleted))
-			return VALUE_BUSY;
 		if ((status == TM_Updated || status == TM_Deleted) &&
 			ItemPointerIndicatesMovedPartitions(&failure.ctid))
 			ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),

@@ -17,6 +17,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_verify);
 PG_FUNCTION_INFO_V1(dbcrypt_verify_all);
@@ -113,7 +114,7 @@ verify_relation(Relation rel, const TargetColumn *target, List **tallies)
 	TableScanDesc scan;
 
 	updater_begin(&updater, rel, target, true);
-	scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
+	scan = compat_beginscan(rel, GetActiveSnapshot());
 	while (table_scan_getnextslot(scan, ForwardScanDirection, updater.row))
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -840,7 +840,7 @@ inspect_rows(Relation rel, BlockNumber first, BlockNumber count, Walk *walk, Wal
 	ItemPointerSet(&end, first + count - 1, MaxOffsetNumber);
 	updater_begin(&updater, rel, walk->target, true);
 	updater.cipher.soft_errors = true;
-	scan = table_beginscan_tidrange(rel, GetActiveSnapshot(), &begin, &end);
+	scan = compat_beginscan_tidrange(rel, GetActiveSnapshot(), &begin, &end);
 	while (table_scan_getnextslot_tidrange(scan, ForwardScanDirection, updater.row))
 	{
 		ColumnChange change;
