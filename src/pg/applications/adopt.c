@@ -23,6 +23,7 @@
 #include "columns/target.h"
 #include "core/core.h"
 #include "rows/row_updater.h"
+#include "support/compat.h"
 #include "values/codec.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_adopt);
@@ -183,7 +184,7 @@ open_sample(Relation rel, const TargetColumn *target)
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 						errmsg("values of scheme %s are %s", traits->name,
 							   traits->text ? "text" : "bytea")));
-	scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
+	scan = compat_beginscan(rel, GetActiveSnapshot());
 	while (row.opened < SAMPLE_VALUES &&
 		   table_scan_getnextslot(scan, ForwardScanDirection, updater.scan.row))
 	{

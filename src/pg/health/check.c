@@ -26,6 +26,7 @@
 #include "utils/lsyscache.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
 
 #include "columns/expression.h"
 #include "columns/members.h"
@@ -37,6 +38,7 @@
 #include "keys/settings.h"
 #include "lifecycle/verify.h"
 #include "rows/identify.h"
+#include "support/compat.h"
 #include "support/run_as.h"
 #include "values/codec.h"
 
@@ -318,7 +320,7 @@ count_values(const HealthCheck *check, Relation rel, AttrNumber attnum, List **t
 {
 	dbcrypt_form form = column_form(rel, attnum);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
+	TableScanDesc scan = compat_beginscan(rel, snapshot);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
@@ -588,7 +590,7 @@ sample_relation(HealthCheck *check, Relation rel)
 	ItemPointerSet(&first, 0, FirstOffsetNumber);
 	ItemPointerSet(&last, SAMPLE_BLOCKS - 1, MaxOffsetNumber);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	scan = table_beginscan_tidrange(rel, snapshot, &first, &last);
+	scan = compat_beginscan_tidrange(rel, snapshot, &first, &last);
 	slot = table_slot_create(rel, NULL);
 	while (columns > 0 && table_scan_getnextslot_tidrange(scan, ForwardScanDirection, slot))
 	{

@@ -20,6 +20,7 @@
 #include "columns/registry.h"
 #include "columns/target.h"
 #include "rows/row_updater.h"
+#include "support/compat.h"
 #include "values/codec.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_convert);
@@ -32,7 +33,7 @@ convert_relation(Relation rel, const TargetColumn *target, int64 *counts)
 	TableScanDesc scan;
 
 	updater_begin(&updater, rel, target, false);
-	scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
+	scan = compat_beginscan(rel, GetActiveSnapshot());
 	while (table_scan_getnextslot(scan, ForwardScanDirection, updater.scan.row))
 	{
 		ValueOutcome outcome;

@@ -22,7 +22,6 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_publication.h"
 #include "catalog/pg_statistic_ext.h"
-#include "commands/cluster.h"
 #include "commands/defrem.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -48,6 +47,7 @@
 #include "rows/application_keys.h"
 #include "rows/identify.h"
 #include "rows/row_updater.h"
+#include "support/compat.h"
 #include "support/errors.h"
 #include "values/codec.h"
 
@@ -113,7 +113,7 @@ process_rows(RewriteKind kind, Relation rel, const TargetColumn *target, Relatio
 	}
 	PushActiveSnapshot(snapshot);
 	updater_begin(&updater, rel, target, true);
-	scan = table_beginscan(rel, snapshot, 0, NULL);
+	scan = compat_beginscan(rel, snapshot);
 	while (!stopped && table_scan_getnextslot(scan, ForwardScanDirection, updater.scan.row))
 	{
 		ColumnChange change;
@@ -172,8 +172,7 @@ swap_heaps(Oid relid, Oid new_relid, char persistence)
 	(void) set_config_option("max_parallel_maintenance_workers", "0", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 	error_context_stack = &context;
-	finish_heap_swap(relid, new_relid, false, false, true, true, RecentXmin, ReadNextMultiXactId(),
-					 persistence);
+	compat_finish_heap_swap(relid, new_relid, RecentXmin, ReadNextMultiXactId(), persistence);
 	error_context_stack = context.previous;
 	AtEOXact_GUC(false, nestlevel);
 }

@@ -16,12 +16,14 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
 
 #include "columns/opening.h"
 #include "columns/registry.h"
 #include "columns/target.h"
 #include "lifecycle/verify.h"
 #include "rows/row_updater.h"
+#include "support/compat.h"
 #include "values/codec.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_verify);
@@ -119,7 +121,7 @@ verify_relation(Relation rel, const TargetColumn *target, List **tallies)
 	TableScanDesc scan;
 
 	updater_begin(&updater, rel, target, true);
-	scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
+	scan = compat_beginscan(rel, GetActiveSnapshot());
 	while (table_scan_getnextslot(scan, ForwardScanDirection, updater.scan.row))
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -47,6 +47,7 @@
 #include "keys/key_catalog.h"
 #include "rotation/job.h"
 #include "rows/row_updater.h"
+#include "support/compat.h"
 #include "support/origin.h"
 #include "support/progress.h"
 #include "values/codec.h"
@@ -199,10 +200,14 @@ batch_note_busy_row(RotationBatch *batch, ItemPointer tid)
 
 /* ---- batches ---- */
 
-/* Begins a transaction's work: READ COMMITTED, whatever the session's default. */
+/*
+ * Begins a transaction's work: READ COMMITTED, whatever the session's default. As
+ * with SET TRANSACTION, no snapshot may have been taken yet.
+ */
 static void
 begin_work(void)
 {
+	Assert(!FirstSnapshotSet);
 	XactIsoLevel = XACT_READ_COMMITTED;
 	SetCurrentStatementStartTimestamp();
 }
@@ -571,7 +576,7 @@ batch_release_members(const JobState *shared, const JobMember *members)
 	}
 }
 
-/* Lists the relations to walk and their sizes, from the start of a transaction. */
+/* Lists the relations to walk and their sizes. */
 static void
 list_members(RotationJob *walk)
 {
@@ -583,7 +588,6 @@ list_members(RotationJob *walk)
 	MemoryContext caller;
 	ListCell *cell;
 
-	begin_work();
 	if (walk->members && !SearchSysCacheExists1(RELOID, ObjectIdGetDatum(shared->relid)))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
 						errmsg("the table was dropped while column \"%s\" was rotated",
@@ -852,7 +856,7 @@ inspect_rows(Relation rel, BlockNumber first, BlockNumber count, RotationJob *wa
 	ItemPointerSet(&end, first + count - 1, MaxOffsetNumber);
 	updater_begin(&updater, rel, walk->target, true);
 	updater.scan.codec.soft_errors = true;
-	scan = table_beginscan_tidrange(rel, GetActiveSnapshot(), &begin, &end);
+	scan = compat_beginscan_tidrange(rel, GetActiveSnapshot(), &begin, &end);
 	while (table_scan_getnextslot_tidrange(scan, ForwardScanDirection, updater.scan.row))
 	{
 		ColumnChange change;
@@ -932,6 +936,7 @@ check_pass(RotationJob *walk, RotationResult *result)
 	int64 stale = 0;
 
 	memset(result, 0, sizeof(*result));
+	begin_work();
 	list_members(walk);
 	SPI_commit();
 	progress_phase(PROGRESS_CHECKING);
@@ -979,6 +984,7 @@ run_passes(RotationJob *walk, RotationResult *result)
 		walk->started = walk->reported = GetCurrentTimestamp();
 		walk->rotated_before = rotated(walk->shared);
 		pg_atomic_write_u64(&walk->shared->counters[JOB_BLOCKS], 0);
+		begin_work();
 		list_members(walk);
 		SPI_commit();
 		hold_members(walk);
@@ -1021,6 +1027,8 @@ rotation_job_run(TargetColumn *target, int method, const RotationOptions *option
 
 	walk.shared = make_state(target, method, options);
 	walk.started = walk.reported = GetCurrentTimestamp();
+
+	/* CALL has a snapshot: work as begin_work's begins after this transaction. */
 	list_members(&walk);
 	(void) origin_lookup();
 	SPI_commit();

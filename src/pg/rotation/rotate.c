@@ -18,12 +18,14 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
 
 #include "columns/opening.h"
 #include "columns/registry.h"
 #include "columns/target.h"
 #include "rows/application_keys.h"
 #include "rows/row_updater.h"
+#include "support/compat.h"
 #include "support/progress.h"
 #include "values/codec.h"
 
@@ -54,7 +56,7 @@ rotate_relation(Relation rel, const TargetColumn *target, bool dry_run, uint64 b
 	BlockNumber block = InvalidBlockNumber;
 
 	updater_begin(&updater, rel, target, dry_run);
-	scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
+	scan = compat_beginscan(rel, GetActiveSnapshot());
 	while (table_scan_getnextslot(scan, ForwardScanDirection, updater.scan.row))
 	{
 		ColumnChange change;

@@ -16,6 +16,7 @@
 #include "columns/target.h"
 #include "rotation/job.h"
 #include "rows/row_updater.h"
+#include "support/compat.h"
 #include "values/codec.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_rotate_online);
@@ -36,7 +37,7 @@ online_batch(RotationBatch *batch)
 	updater_begin(&updater, batch->rel, batch->target, false);
 	updater.scan.codec.soft_errors = true;
 	updater.nowait = true;
-	scan = table_beginscan_tidrange(batch->rel, GetActiveSnapshot(), &first, &last);
+	scan = compat_beginscan_tidrange(batch->rel, GetActiveSnapshot(), &first, &last);
 	while (table_scan_getnextslot_tidrange(scan, ForwardScanDirection, updater.scan.row))
 	{
 		CHECK_FOR_INTERRUPTS();

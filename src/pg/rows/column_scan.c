@@ -12,6 +12,7 @@
 
 #include "columns/target.h"
 #include "rows/column_scan.h"
+#include "support/compat.h"
 #include "support/errors.h"
 #include "support/run_as.h"
 #include "values/codec.h"
@@ -76,7 +77,7 @@ visit_row(ColumnScan *scan, ColumnScanVisitor visit, void *arg)
 void
 column_scan_rows(ColumnScan *scan, Snapshot snapshot, ColumnScanVisitor visit, void *arg)
 {
-	TableScanDesc rows = table_beginscan(scan->rel, snapshot, 0, NULL);
+	TableScanDesc rows = compat_beginscan(scan->rel, snapshot);
 
 	while (table_scan_getnextslot(rows, ForwardScanDirection, scan->row) &&
 		   visit_row(scan, visit, arg))
@@ -94,7 +95,7 @@ column_scan_blocks(ColumnScan *scan, Snapshot snapshot, BlockNumber first, Block
 
 	ItemPointerSet(&begin, first, FirstOffsetNumber);
 	ItemPointerSet(&end, first + count - 1, MaxOffsetNumber);
-	rows = table_beginscan_tidrange(scan->rel, snapshot, &begin, &end);
+	rows = compat_beginscan_tidrange(scan->rel, snapshot, &begin, &end);
 	while (table_scan_getnextslot_tidrange(rows, ForwardScanDirection, scan->row) &&
 		   visit_row(scan, visit, arg))
 		;

@@ -15,6 +15,7 @@
 #include "columns/target.h"
 #include "rows/identify.h"
 #include "rows/row_updater.h"
+#include "support/compat.h"
 #include "values/codec.h"
 
 /* The values of one row, on their way to the caller's visitor. */
@@ -50,7 +51,7 @@ identify_values(Relation rel, const TargetColumn *target, IdentifyVisitor visit,
 		bare.aad = NULL;
 	PushActiveSnapshot(snapshot);
 	updater_begin(&updater, rel, &bare, true);
-	scan = table_beginscan(rel, snapshot, 0, NULL);
+	scan = compat_beginscan(rel, snapshot);
 	while (row.more && table_scan_getnextslot(scan, ForwardScanDirection, updater.scan.row))
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -127,6 +127,24 @@ lock_newest_version(RowUpdater *updater, ItemPointer tid, LockTupleMode lockmode
 }
 
 /*
+ * Locks the row at updater->scan.tid if that needs no waiting: heap_update itself
+ * always waits. True if it is ours; false if someone else changes it or has.
+ */
+static bool
+lock_without_waiting(RowUpdater *updater)
+{
+	TM_FailureData failure;
+	TM_Result status = table_tuple_lock(updater->scan.rel, &updater->scan.tid, GetActiveSnapshot(),
+										updater->scan.row, updater->scan.estate->es_output_cid,
+										ExecUpdateLockMode(updater->scan.estate, updater->result),
+										LockWaitSkip, 0, &failure);
+
+	if (status != TM_Ok && status != TM_WouldBlock && status != TM_Updated && status != TM_Deleted)
+		elog(ERROR, "unexpected result %d of locking a row", (int) status);
+	return status == TM_Ok;
+}
+
+/*
  * Whether one of these deferrable indexes may read what has changed. The others
  * conflict with a row of someone else's, who checks it when it commits.
  */
@@ -165,8 +183,8 @@ update_tuple(RowUpdater *updater, TM_FailureData *failure, LockTupleMode *lockmo
 	PG_TRY();
 	{
 		status = compat_update_tuple(updater->result, updater->scan.estate, &updater->scan.tid,
-									 updater->updated, GetActiveSnapshot(), !updater->nowait,
-									 failure, lockmode, cold, rechecks);
+									 updater->updated, GetActiveSnapshot(), failure, lockmode, cold,
+									 rechecks);
 	}
 	PG_FINALLY();
 	{
@@ -206,6 +224,8 @@ updater_update_row(RowUpdater *updater, CodecFunction function)
 		outcome = function(&updater->scan.codec, updater->scan.row, &change);
 		if (outcome != VALUE_CHANGED)
 			return outcome;
+		if (updater->nowait && !lock_without_waiting(updater))
+			return VALUE_BUSY;
 
 		updater->scan.writing = true;
 		updater_build_row(updater, &change);
@@ -220,9 +240,6 @@ updater_update_row(RowUpdater *updater, CodecFunction function)
 								errhint("Run SET CONSTRAINTS ALL IMMEDIATE first.")));
 			return VALUE_CHANGED;
 		}
-		if (updater->nowait &&
-			(status == TM_BeingModified || status == TM_Updated || status == TM_Deleted))
-			return VALUE_BUSY;
 		if ((status == TM_Updated || status == TM_Deleted) &&
 			ItemPointerIndicatesMovedPartitions(&failure.ctid))
 			ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),

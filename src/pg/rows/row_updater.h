@@ -7,8 +7,9 @@
 
 #include "postgres.h"
 
+#include "support/compat.h"
+
 #include "nodes/execnodes.h"
-#include "replication/origin.h"
 #include "utils/rel.h"
 
 #include "rows/column_scan.h"
@@ -20,7 +21,7 @@ typedef struct RowUpdater
 	ResultRelInfo *result;	 /* without its indexes when rows are only read or built */
 	TupleTableSlot *updated; /* the row with its change */
 	bool nowait;			 /* return VALUE_BUSY rather than wait for a row */
-	RepOriginId origin;		 /* InvalidRepOriginId: changes are not marked */
+	ReplOriginId origin;	 /* InvalidReplOriginId: changes are not marked */
 	int64 cold_updates;		 /* those that wrote index entries */
 } RowUpdater;
 

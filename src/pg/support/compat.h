@@ -1,6 +1,6 @@
 /*
  * compat.h
- *		The only place that tests the PostgreSQL version (15 to 18).
+ *		The only place that tests the PostgreSQL version (15 to 19).
  */
 #ifndef DBCRYPT_COMPAT_H
 #define DBCRYPT_COMPAT_H
@@ -14,15 +14,38 @@
 #include "executor/executor.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "replication/origin.h"
 #include "utils/acl.h"
 #include "utils/backend_status.h"
 #include "utils/guc.h"
 #if PG_VERSION_NUM >= 160000
 #include "parser/parse_relation.h"
 #endif
+#if PG_VERSION_NUM >= 190000
+#include "commands/repack.h"
+#else
+#include "commands/cluster.h"
+#endif
+
+#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 200000
+#error "dbcrypt supports PostgreSQL 15 to 19"
+#endif
 
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn __attribute__((noreturn))
+#endif
+
+#if PG_VERSION_NUM < 190000
+#define pg_fallthrough __attribute__((fallthrough))
+#define InvalidReplOriginId InvalidRepOriginId
+typedef RepOriginId ReplOriginId;
+#endif
+
+/* The replication origin of what the session writes. */
+#if PG_VERSION_NUM >= 190000
+#define COMPAT_SESSION_ORIGIN replorigin_xact_state.origin
+#else
+#define COMPAT_SESSION_ORIGIN replorigin_session_origin
 #endif
 
 /* What the actions of the JSON parser return. */
@@ -95,6 +118,41 @@ compat_restrict_search_path(void)
 #endif
 }
 
+/* A scan of all rows that a snapshot sees. */
+static inline TableScanDesc
+compat_beginscan(Relation rel, Snapshot snapshot)
+{
+#if PG_VERSION_NUM >= 190000
+	return table_beginscan(rel, snapshot, 0, NULL, SO_NONE);
+#else
+	return table_beginscan(rel, snapshot, 0, NULL);
+#endif
+}
+
+/* The same of the rows between two places, both included. */
+static inline TableScanDesc
+compat_beginscan_tidrange(Relation rel, Snapshot snapshot, ItemPointer first, ItemPointer last)
+{
+#if PG_VERSION_NUM >= 190000
+	return table_beginscan_tidrange(rel, snapshot, first, last, SO_NONE);
+#else
+	return table_beginscan_tidrange(rel, snapshot, first, last);
+#endif
+}
+
+/* Puts a new heap, whose rows keep the constraints, in the place of a table's, and reindexes. */
+static inline void
+compat_finish_heap_swap(Oid relid, Oid new_relid, TransactionId frozen_xid, MultiXactId cutoff,
+						char persistence)
+{
+#if PG_VERSION_NUM >= 190000
+	finish_heap_swap(relid, new_relid, false, false, true, true, true, frozen_xid, cutoff,
+					 persistence);
+#else
+	finish_heap_swap(relid, new_relid, false, false, true, true, frozen_xid, cutoff, persistence);
+#endif
+}
+
 /* Range table of an executor state: one relation, one updated column. */
 static inline void
 compat_init_range_table(EState *estate, RangeTblEntry *rte, Bitmapset *updated)
@@ -116,7 +174,7 @@ compat_init_range_table(EState *estate, RangeTblEntry *rte, Bitmapset *updated)
 }
 
 /*
- * Updates the tuple at tid, and its index entries. Only TM_Ok has changed
+ * Updates the tuple at tid, and its index entries; waits for its row lock. Only TM_Ok has changed
  * anything. *cold: it wrote index entries. Sets *rechecks where a deferred
  * constraint must be checked later. Indexes are not told that their keys stay the
  * same: B-tree would search every full page for dead versions before it splits it,
@@ -125,8 +183,8 @@ compat_init_range_table(EState *estate, RangeTblEntry *rte, Bitmapset *updated)
  */
 static inline TM_Result
 compat_update_tuple(ResultRelInfo *result, EState *estate, ItemPointer tid, TupleTableSlot *slot,
-					Snapshot snapshot, bool wait, TM_FailureData *failure, LockTupleMode *lockmode,
-					bool *cold, List **rechecks)
+					Snapshot snapshot, TM_FailureData *failure, LockTupleMode *lockmode, bool *cold,
+					List **rechecks)
 {
 	TM_Result status;
 #if PG_VERSION_NUM >= 160000
@@ -137,11 +195,23 @@ compat_update_tuple(ResultRelInfo *result, EState *estate, ItemPointer tid, Tupl
 
 	*cold = false;
 	*rechecks = NIL;
+#if PG_VERSION_NUM >= 190000
+	status =
+		table_tuple_update(result->ri_RelationDesc, tid, slot, estate->es_output_cid, 0, snapshot,
+						   InvalidSnapshot, true, failure, lockmode, &update_indexes);
+#else
 	status = table_tuple_update(result->ri_RelationDesc, tid, slot, estate->es_output_cid, snapshot,
-								InvalidSnapshot, wait, failure, lockmode, &update_indexes);
+								InvalidSnapshot, true, failure, lockmode, &update_indexes);
+#endif
 	if (status != TM_Ok)
 		return status;
-#if PG_VERSION_NUM >= 160000
+#if PG_VERSION_NUM >= 190000
+	*cold = update_indexes == TU_All;
+	if (update_indexes != TU_None)
+		*rechecks = ExecInsertIndexTuples(
+			result, estate, update_indexes == TU_Summarizing ? EIIT_ONLY_SUMMARIZING : 0, slot, NIL,
+			NULL);
+#elif PG_VERSION_NUM >= 160000
 	*cold = update_indexes == TU_All;
 	if (update_indexes != TU_None)
 		*rechecks = ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL,

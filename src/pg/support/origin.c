@@ -14,6 +14,7 @@
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
 
+#include "support/compat.h"
 #include "support/origin.h"
 
 #define ORIGIN_NAME "dbcrypt"
@@ -28,45 +29,45 @@ static void
 leave_at_exit(int code, Datum arg)
 {
 	if (entered)
-		replorigin_session_origin = InvalidRepOriginId;
+		COMPAT_SESSION_ORIGIN = InvalidReplOriginId;
 }
 
-RepOriginId
+ReplOriginId
 origin_lookup(void)
 {
 	static bool registered = false;
-	RepOriginId origin;
+	ReplOriginId origin;
 
-	if (!XLogLogicalInfoActive() || replorigin_session_origin != InvalidRepOriginId)
-		return InvalidRepOriginId;
+	if (!XLogLogicalInfoActive() || COMPAT_SESSION_ORIGIN != InvalidReplOriginId)
+		return InvalidReplOriginId;
 	if (!registered) /* here, before callers add callbacks that they remove */
 		before_shmem_exit(leave_at_exit, (Datum) 0);
 	registered = true;
 	origin = replorigin_by_name(ORIGIN_NAME, true);
-	if (origin == InvalidRepOriginId)
+	if (origin == InvalidReplOriginId)
 	{
 		LockRelationOid(ReplicationOriginRelationId, ShareUpdateExclusiveLock);
 		origin = replorigin_by_name(ORIGIN_NAME, true);
-		if (origin == InvalidRepOriginId)
+		if (origin == InvalidReplOriginId)
 			origin = replorigin_create(ORIGIN_NAME);
 	}
 	return origin;
 }
 
 void
-origin_enter(RepOriginId origin)
+origin_enter(ReplOriginId origin)
 {
-	if (origin == InvalidRepOriginId)
+	if (origin == InvalidReplOriginId)
 		return;
 	entered = true;
-	replorigin_session_origin = origin;
+	COMPAT_SESSION_ORIGIN = origin;
 }
 
 void
-origin_leave(RepOriginId origin)
+origin_leave(ReplOriginId origin)
 {
-	if (origin == InvalidRepOriginId)
+	if (origin == InvalidReplOriginId)
 		return;
-	replorigin_session_origin = InvalidRepOriginId;
+	COMPAT_SESSION_ORIGIN = InvalidReplOriginId;
 	entered = false;
 }

@@ -7,13 +7,13 @@
 
 #include "postgres.h"
 
-#include "replication/origin.h"
+#include "support/compat.h"
 
 /* The origin to mark changes with, made if need be; invalid where none is needed. */
-extern RepOriginId origin_lookup(void);
+extern ReplOriginId origin_lookup(void);
 
 /* Marks what is logged in between. An error in between must origin_leave too. */
-extern void origin_enter(RepOriginId origin);
-extern void origin_leave(RepOriginId origin);
+extern void origin_enter(ReplOriginId origin);
+extern void origin_leave(ReplOriginId origin);
 
 #endif

@@ -22,6 +22,7 @@
 #include "columns/target.h"
 #include "core/core.h"
 #include "keys/session_keyring.h"
+#include "support/compat.h"
 #include "support/encoding.h"
 #include "support/errors.h"
 #include "support/json_fields.h"
@@ -486,7 +487,7 @@ bad_cell(ColumnCodec *codec, dbcrypt_status status, const dbcrypt_cell *cell, It
 			case DBCRYPT_KEY_REVOKED:
 				if (dbcrypt_ring_state(ring, 0) & DBCRYPT_STATE_REVOKED)
 					break;
-				/* FALLTHROUGH */
+				pg_fallthrough;
 			case DBCRYPT_KEY_NOT_LOADED:
 			case DBCRYPT_AUTHENTICATION_FAILED:
 			case DBCRYPT_NOT_AN_ENVELOPE:
