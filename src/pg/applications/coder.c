@@ -16,6 +16,7 @@
 
 #include "applications/adopt.h"
 #include "columns/application_catalog.h"
+#include "columns/foreign_keys.h"
 #include "columns/options.h"
 #include "columns/registry.h"
 #include "columns/target.h"
@@ -122,7 +123,7 @@ dbcrypt_adopt_coder(PG_FUNCTION_ARGS)
 		Datum values[2];
 		bool nulls[2] = {false};
 
-		if (key->referenced != catalog ||
+		if (key->is_copy || key->referenced != catalog ||
 			key->referenced_attnum != get_attnum(catalog, "active_key_digest"))
 			continue;
 		target.options.companion = get_attname(key->relid, key->attnum, false);

@@ -16,59 +16,7 @@
 #include "utils/rel.h"
 
 #include "columns/application_catalog.h"
-
-/* The members of an array of column numbers. */
-static List *
-attnums_of(ArrayType *array)
-{
-	List *attnums = NIL;
-
-	for (int i = 0; i < ARR_DIMS(array)[0]; i++)
-		attnums = lappend_int(attnums, ((int16 *) ARR_DATA_PTR(array))[i]);
-	return attnums;
-}
-
-List *
-foreign_keys(Oid relid)
-{
-	Relation rel = table_open(ConstraintRelationId, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
-	List *found = NIL;
-	HeapTuple tuple;
-
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
-		ForeignKey *key;
-		ArrayType *columns;
-		ArrayType *referenced;
-		bool isnull;
-
-		if (form->contype != CONSTRAINT_FOREIGN ||
-			(form->conrelid != relid && form->confrelid != relid) ||
-			(form->confrelid == relid && OidIsValid(form->conparentid)))
-			continue;
-		columns = DatumGetArrayTypeP(
-			heap_getattr(tuple, Anum_pg_constraint_conkey, RelationGetDescr(rel), &isnull));
-		referenced = DatumGetArrayTypeP(
-			heap_getattr(tuple, Anum_pg_constraint_confkey, RelationGetDescr(rel), &isnull));
-		key = palloc(sizeof(ForeignKey));
-		*key = (ForeignKey){.relid = form->conrelid,
-							.attnums = attnums_of(columns),
-							.referenced = form->confrelid,
-							.referenced_attnums = attnums_of(referenced),
-							.name = pstrdup(NameStr(form->conname))};
-		if (list_length(key->attnums) == 1)
-		{
-			key->attnum = (AttrNumber) linitial_int(key->attnums);
-			key->referenced_attnum = (AttrNumber) linitial_int(key->referenced_attnums);
-		}
-		found = lappend(found, key);
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return found;
-}
+#include "columns/foreign_keys.h"
 
 bool
 application_catalog_check(Oid relid)

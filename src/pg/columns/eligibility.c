@@ -7,12 +7,9 @@
 #include "access/genam.h"
 #include "access/relation.h"
 #include "access/sysattr.h"
-#include "access/table.h"
 #include "catalog/catalog.h"
 #include "catalog/partition.h"
-#include "catalog/pg_constraint.h"
 #include "catalog/pg_type.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -20,11 +17,12 @@
 #include "columns/application_catalog.h"
 #include "columns/eligibility.h"
 #include "columns/expression.h"
+#include "columns/foreign_keys.h"
 #include "columns/members.h"
 #include "columns/options.h"
 #include "columns/registry.h"
 #include "columns/target.h"
-#include "keys/key_catalog.h"
+#include "support/catalog.h"
 #include "support/run_as.h"
 
 /* Refuses everything but tables, saying why. */
@@ -72,50 +70,41 @@ check_relkind(Relation rel)
 				 errdetail("It is a table of the extension itself.")));
 }
 
-/*
- * Name of a foreign key, on either side, that a change of the column would
- * touch, or NULL. Values of such a column must equal values elsewhere: no
- * rewrite may skip the foreign key's triggers.
- */
-static char *
-foreign_key_of(Relation rel, AttrNumber attnum)
+/* Whether any of some columns of a foreign key is in a set, offset as in pull_varattnos. */
+static bool
+any_in_set(const List *attnums, const Bitmapset *set)
 {
+	ListCell *cell;
+
+	foreach(cell, attnums)
+		if (bms_is_member(lfirst_int(cell) - FirstLowInvalidHeapAttributeNumber, set))
+			return true;
+	return false;
+}
+
+/*
+ * Refuses a column of a foreign key, on either side, and one from which such a
+ * column is generated: its values must equal values elsewhere, and a rewrite of the
+ * table would skip the foreign key's triggers.
+ */
+static void
+check_foreign_keys(Relation rel, AttrNumber attnum)
+{
+	Oid relid = RelationGetRelid(rel);
 	Bitmapset *changed = column_dependents(rel, attnum);
-	Relation constraints = table_open(ConstraintRelationId, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(constraints, InvalidOid, false, NULL, 0, NULL);
-	HeapTuple tuple;
-	char *name = NULL;
+	ListCell *cell;
 
-	while (name == NULL && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(cell, foreign_keys(relid))
 	{
-		Form_pg_constraint constraint = (Form_pg_constraint) GETSTRUCT(tuple);
-		int sides[] = {Anum_pg_constraint_conkey, Anum_pg_constraint_confkey};
-		Oid relids[] = {constraint->conrelid, constraint->confrelid};
+		const ForeignKey *key = lfirst(cell);
 
-		if (constraint->contype != CONSTRAINT_FOREIGN)
-			continue;
-		for (size_t i = 0; i < lengthof(sides); i++)
-		{
-			bool isnull;
-			Datum keys;
-			ArrayType *array;
-
-			if (relids[i] != RelationGetRelid(rel))
-				continue;
-			keys = heap_getattr(tuple, sides[i], RelationGetDescr(constraints), &isnull);
-			if (isnull)
-				continue;
-			array = DatumGetArrayTypeP(keys);
-			for (int j = 0; j < ARR_DIMS(array)[0]; j++)
-				if (bms_is_member(((int16 *) ARR_DATA_PTR(array))[j] -
-									  FirstLowInvalidHeapAttributeNumber,
-								  changed))
-					name = pstrdup(NameStr(constraint->conname));
-		}
+		if ((key->relid == relid && any_in_set(key->attnums, changed)) ||
+			(key->referenced == relid && any_in_set(key->referenced_attnums, changed)))
+			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+							errmsg("column \"%s\" of table \"%s\" is part of foreign key \"%s\"",
+								   get_attname(relid, attnum, false), RelationGetRelationName(rel),
+								   key->name)));
 	}
-	systable_endscan(scan);
-	table_close(constraints, AccessShareLock);
-	return name;
 }
 
 /* Refuses JSON without the option that says which of its fields are values, and the reverse. */
@@ -267,7 +256,6 @@ column_check_relation(Relation rel, const TargetColumn *target)
 {
 	const char *column = target->name;
 	AttrNumber attnum;
-	char *foreign_key;
 
 	check_relkind(rel);
 	attnum = get_attnum(RelationGetRelid(rel), column);
@@ -286,11 +274,7 @@ column_check_relation(Relation rel, const TargetColumn *target)
 							   RelationGetRelationName(rel))));
 
 	check_partition_keys(rel, column);
-	foreign_key = foreign_key_of(rel, attnum);
-	if (foreign_key)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("column \"%s\" of table \"%s\" is part of foreign key \"%s\"",
-							   column, RelationGetRelationName(rel), foreign_key)));
+	check_foreign_keys(rel, attnum);
 	check_not_read(rel, attnum, check_companion(rel, attnum, target));
 	return attnum;
 }

@@ -14,7 +14,7 @@
 #include "columns/opening.h"
 #include "columns/registry.h"
 #include "columns/target.h"
-#include "keys/key_catalog.h"
+#include "support/catalog.h"
 #include "support/run_as.h"
 
 void

@@ -22,52 +22,64 @@
 #include "columns/registry.h"
 #include "columns/target.h"
 #include "core/core.h"
-#include "keys/key_catalog.h"
+#include "support/arguments.h"
+#include "support/catalog.h"
 
-/* Columns of dbcrypt_columns, in the order of the script. */
-enum
+/* The numbers of the columns of dbcrypt_columns that are read; the last three may be 0. */
+typedef struct RegistryColumns
 {
-	Anum_columns_table = 1,
-	Anum_columns_column,
-	Anum_columns_scheme,
-	Anum_columns_aad,
-	Anum_columns_options,
-	Anum_columns_attnum,
-	Natts_columns = Anum_columns_attnum
-};
+	AttrNumber table;
+	AttrNumber column;
+	AttrNumber attnum;
+	AttrNumber scheme;
+	AttrNumber aad;
+	AttrNumber options;
+} RegistryColumns;
 
-/*
- * One row of dbcrypt_columns; its name is NULL if its table or column is gone.
- * Unless whole, only what names the column is read.
- */
+/* Finds them; unless whole, only those that name the column. */
+static RegistryColumns
+find_columns(Relation rel, bool whole)
+{
+	RegistryColumns columns = {.table = catalog_column(rel, "table", REGCLASSOID),
+							   .column = catalog_column(rel, "column", NAMEOID),
+							   .attnum = catalog_column(rel, "attnum", INT2OID)};
+
+	if (whole)
+	{
+		columns.scheme = catalog_column(rel, "scheme", TEXTOID);
+		columns.aad = catalog_column(rel, "aad", TEXTOID);
+		columns.options = catalog_column(rel, "options", JSONBOID);
+	}
+	return columns;
+}
+
+/* One row of dbcrypt_columns; its name is NULL if its table or column is gone. */
 static TargetColumn *
-read_row(HeapTuple tuple, TupleDesc desc, bool whole)
+read_row(HeapTuple row, Relation rel, const RegistryColumns *columns)
 {
 	TargetColumn *target = palloc0(sizeof(TargetColumn));
-	Datum values[Natts_columns];
-	bool nulls[Natts_columns];
 	HeapTuple attribute;
 
-	heap_deform_tuple(tuple, desc, values, nulls);
-	target->relid = DatumGetObjectId(values[Anum_columns_table - 1]);
-	target->attnum = DatumGetInt16(values[Anum_columns_attnum - 1]);
+	target->relid = DatumGetObjectId(catalog_value(row, rel, columns->table));
+	target->attnum = DatumGetInt16(catalog_value(row, rel, columns->attnum));
 	attribute = SearchSysCacheAttNum(target->relid, target->attnum);
 	if (HeapTupleIsValid(attribute))
 	{
 		target->name = pstrdup(NameStr(((Form_pg_attribute) GETSTRUCT(attribute))->attname));
 		ReleaseSysCache(attribute);
 	}
-	target->registered_name = pstrdup(NameStr(*DatumGetName(values[Anum_columns_column - 1])));
-	if (whole)
-	{
-		target->aad =
-			nulls[Anum_columns_aad - 1] ? NULL : TextDatumGetCString(values[Anum_columns_aad - 1]);
-		target->scheme = scheme_named(TextDatumGetCString(values[Anum_columns_scheme - 1]));
-		options_read(DatumGetJsonbP(values[Anum_columns_options - 1]), &target->options);
-	}
+	target->registered_name =
+		pstrdup(NameStr(*DatumGetName(catalog_value(row, rel, columns->column))));
+	if (columns->scheme == InvalidAttrNumber)
+		return target;
+	target->scheme = scheme_named(TextDatumGetCString(catalog_value(row, rel, columns->scheme)));
+	if (!heap_attisnull(row, columns->aad, RelationGetDescr(rel)))
+		target->aad = TextDatumGetCString(catalog_value(row, rel, columns->aad));
+	options_read(DatumGetJsonbP(catalog_value(row, rel, columns->options)), &target->options);
 	return target;
 }
 
+/* Orders rows by table and column number. */
 static int
 compare_targets(const ListCell *a, const ListCell *b)
 {
@@ -79,22 +91,23 @@ compare_targets(const ListCell *a, const ListCell *b)
 	return left->attnum - right->attnum;
 }
 
-/* Every row of dbcrypt_columns, as read_row reads it. */
 List *
 registry_rows(bool whole)
 {
 	Oid relid = catalog_relation("dbcrypt_columns");
 	List *targets = NIL;
 	Relation rel;
+	RegistryColumns columns;
 	SysScanDesc scan;
-	HeapTuple tuple;
+	HeapTuple row;
 
 	if (!OidIsValid(relid))
 		return NIL;
 	rel = table_open(relid, AccessShareLock);
+	columns = find_columns(rel, whole);
 	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		targets = lappend(targets, read_row(tuple, RelationGetDescr(rel), whole));
+	while (HeapTupleIsValid(row = systable_getnext(scan)))
+		targets = lappend(targets, read_row(row, rel, &columns));
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	list_sort(targets, compare_targets);
@@ -157,7 +170,7 @@ column_register(const TargetColumn *target)
 	if (get_rel_persistence(target->relid) == RELPERSISTENCE_TEMP || OidIsValid(target->runs_as))
 		return;
 	values[0] = ObjectIdGetDatum(target->relid);
-	values[1] = DirectFunctionCall1(namein, CStringGetDatum(target->name));
+	values[1] = name_datum(target->name);
 	values[2] = target->aad ? CStringGetTextDatum(target->aad) : (Datum) 0;
 	if (target->aad == NULL)
 		nulls[2] = 'n';

@@ -17,7 +17,8 @@
 #include "columns/members.h"
 #include "columns/registry.h"
 #include "columns/target.h"
-#include "keys/key_catalog.h"
+#include "support/arguments.h"
+#include "support/catalog.h"
 #include "support/run_as.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_columns_follow);
@@ -195,7 +196,7 @@ dbcrypt_columns_follow(PG_FUNCTION_ARGS)
 		}
 		else if (strcmp(target->name, target->registered_name) != 0)
 		{
-			values[2] = DirectFunctionCall1(namein, CStringGetDatum(target->name));
+			values[2] = name_datum(target->name);
 			(void) catalog_execute(psprintf("UPDATE %s SET \"column\" = $3 "
 											"WHERE \"table\" = $1 AND attnum = $2",
 											catalog_relation_name("dbcrypt_columns")),

@@ -33,11 +33,12 @@
 #include "columns/registry.h"
 #include "columns/target.h"
 #include "core/core.h"
-#include "keys/key_catalog.h"
+#include "keys/loaded_ring.h"
 #include "keys/session_keyring.h"
 #include "keys/settings.h"
 #include "lifecycle/verify.h"
 #include "rows/identify.h"
+#include "support/catalog.h"
 #include "support/compat.h"
 #include "support/run_as.h"
 #include "values/codec.h"
@@ -199,7 +200,7 @@ load_ring(void *argument)
 static dbcrypt_ring *
 ring_of(const HealthCheck *check)
 {
-	return check->has_ring ? session_ring_if_loaded() : NULL;
+	return check->has_ring ? loaded_ring() : NULL;
 }
 
 /* Reads the ring and dbcrypt_keys. */

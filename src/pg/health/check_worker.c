@@ -35,8 +35,8 @@
 #include "utils/snapmgr.h"
 
 #include "health/check_worker.h"
-#include "keys/key_catalog.h"
 #include "keys/settings.h"
+#include "support/catalog.h"
 
 /* How often the launcher looks after its worker. */
 #define WATCH_MS 250

@@ -20,9 +20,9 @@
 #include "columns/registry.h"
 #include "columns/target.h"
 #include "core/core.h"
-#include "keys/key_catalog.h"
 #include "keys/session_keyring.h"
 #include "rows/identify.h"
+#include "support/catalog.h"
 #include "values/codec.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_revoke_key);

@@ -1,6 +1,6 @@
 /*
  * key_catalog.h
- *		The extension's own tables, dbcrypt_keys first.
+ *		dbcrypt_keys: the keys that this database knows, and which are revoked.
  */
 #ifndef DBCRYPT_KEY_CATALOG_H
 #define DBCRYPT_KEY_CATALOG_H
@@ -11,13 +11,10 @@
 
 #include "core/core.h"
 
-/* OID of a table of the extension's schema, InvalidOid without the extension. */
-extern Oid catalog_relation(const char *name);
-
-/* The same, for use in a query: quoted and qualified. */
-extern char *catalog_relation_name(const char *name);
-
-/* Sets each ring key's state from dbcrypt_keys; its OID, to watch for changes. */
+/*
+ * Sets the state of each key of the ring from dbcrypt_keys. Returns the OID of
+ * dbcrypt_keys, to watch for changes, or InvalidOid without the extension.
+ */
 extern Oid catalog_read_key_states(dbcrypt_ring *ring);
 
 /* A row of dbcrypt_keys. */
@@ -27,11 +24,7 @@ typedef struct RegisteredKey
 	bool revoked;
 } RegisteredKey;
 
-/* Every row of dbcrypt_keys, as RegisteredKey. */
+/* Every row of dbcrypt_keys, as RegisteredKey; none without the extension. */
 extern List *catalog_keys(void);
-
-/* Runs a query as the owner of dbcrypt's tables, whoever the caller is. */
-extern uint64 catalog_execute(const char *query, int nargs, Oid *types, Datum *values,
-							  const char *nulls, int expected);
 
 #endif

@@ -18,8 +18,8 @@
 #include "utils/snapmgr.h"
 
 #include "core/core.h"
-#include "keys/key_catalog.h"
 #include "keys/session_keyring.h"
+#include "support/catalog.h"
 #include "support/errors.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_register_keys);

@@ -11,8 +11,8 @@
 #include "utils/backend_status.h"
 
 #include "core/core.h"
+#include "keys/loaded_ring.h"
 #include "keys/log_masking.h"
-#include "keys/session_keyring.h"
 
 static emit_log_hook_type previous_emit_log = NULL;
 static ProcessUtility_hook_type previous_process_utility = NULL;
@@ -53,7 +53,7 @@ masked_copy(const char *text, bool mask_all)
 {
 	size_t size = strlen(text);
 	char *copy;
-	dbcrypt_ring *ring = session_ring_if_loaded();
+	dbcrypt_ring *ring = loaded_ring();
 
 	if (!mask_all && ring == NULL)
 		return NULL;

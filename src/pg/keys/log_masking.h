@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 
+/* Sets the hooks; to be called once, when the library is loaded. */
 extern void mask_init(void);
 
 /* Takes the keys of the running statement out of pg_stat_activity. */

@@ -12,13 +12,17 @@
 
 #include "core/core.h"
 #include "keys/key_catalog.h"
+#include "keys/loaded_ring.h"
 #include "keys/session_keyring.h"
 #include "keys/settings.h"
 #include "support/compat.h"
 #include "support/errors.h"
 
-static dbcrypt_ring *ring = NULL;
-static bool ring_stale = true;
+/*
+ * What the loaded ring was read from: the number of the settings' last change, and
+ * the stamp of the key file.
+ */
+static uint64 sources_read = 0;
 static uint64 key_file_stamp = 0;
 
 /* Start of the statement that last looked for changes. */
@@ -125,6 +129,7 @@ read_ring(void)
 	const char *command = setting_key_command ? setting_key_command : "";
 	dbcrypt_source_error error = {0};
 	dbcrypt_status status;
+	uint64 changes = settings_key_source_changes;
 	uint64 stamp = 0;
 
 	dbcrypt_forbid_core_dump();
@@ -151,11 +156,10 @@ read_ring(void)
 			raise_source(status, "dbcrypt.key_command", command, &error);
 	}
 
-	dbcrypt_ring_free(ring);
-	ring = building;
+	loaded_ring_replace(building);
 	building = NULL;
 	key_file_stamp = stamp;
-	ring_stale = false;
+	sources_read = changes;
 	states_read = 0;
 }
 
@@ -179,16 +183,12 @@ session_init(void)
 	CacheRegisterRelcacheCallback(keys_changed, (Datum) 0);
 }
 
-void
-session_forget_ring(void)
+/* Whether the key file is another than the one that was read; costs a stat. */
+static bool
+key_file_changed(void)
 {
-	ring_stale = true;
-}
-
-dbcrypt_ring *
-session_ring_if_loaded(void)
-{
-	return ring;
+	return setting_key_file && setting_key_file[0] != '\0' &&
+		   dbcrypt_file_stamp(setting_key_file) != key_file_stamp;
 }
 
 dbcrypt_ring *
@@ -196,25 +196,22 @@ session_ring(void)
 {
 	TimestampTz statement = GetCurrentStatementStartTimestamp();
 
-	if (likely(!ring_stale && states_read == keys_changes && looked_at == statement))
-		return ring;
+	if (likely(sources_read == settings_key_source_changes && states_read == keys_changes &&
+			   looked_at == statement))
+		return loaded_ring();
 
 	if (looked_at != statement)
-	{
 		AcceptInvalidationMessages();
-		if (!ring_stale && setting_key_file && setting_key_file[0] != '\0' &&
-			dbcrypt_file_stamp(setting_key_file) != key_file_stamp)
-			ring_stale = true;
-	}
-	if (ring_stale)
+	if (sources_read != settings_key_source_changes ||
+		(looked_at != statement && key_file_changed()))
 		read_ring();
 	while (states_read != keys_changes)
 	{
 		uint64 changes = keys_changes; /* more may arrive meanwhile */
 
-		keys_relid = catalog_read_key_states(ring);
+		keys_relid = catalog_read_key_states(loaded_ring());
 		states_read = changes;
 	}
 	looked_at = statement;
-	return ring;
+	return loaded_ring();
 }

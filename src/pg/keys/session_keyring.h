@@ -9,10 +9,8 @@
 
 #include "core/core.h"
 
+/* To be called once, when the library is loaded. */
 extern void session_init(void);
-
-/* Forgets the ring: the next use reads every source again. */
-extern void session_forget_ring(void);
 
 /*
  * The session's ring, its keys' states read from dbcrypt_keys. Costs two
@@ -27,8 +25,5 @@ extern dbcrypt_ring *session_ring(void);
  * Counts from the first session_ring() on.
  */
 extern uint64 session_keys_changes(void);
-
-/* The ring as it was last read, possibly NULL; never reads, never throws. */
-extern dbcrypt_ring *session_ring_if_loaded(void);
 
 #endif

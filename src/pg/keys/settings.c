@@ -1,7 +1,7 @@
 /*
  * settings.c
  *		The dbcrypt.* settings: a check hook parses and refuses, an assign hook
- *		only marks the ring as stale.
+ *		only counts the change, for the session's ring to notice.
  *
  * A refused value is never printed: each check hook sets its own message.
  */
@@ -14,7 +14,6 @@
 
 #include "core/core.h"
 #include "keys/log_masking.h"
-#include "keys/session_keyring.h"
 #include "keys/settings.h"
 
 char *setting_keys = NULL;
@@ -23,6 +22,8 @@ char *setting_key_command = NULL;
 char *setting_decrypt_keys = NULL;
 
 bool library_preloaded = false;
+
+uint64 settings_key_source_changes = 1;
 
 /*
  * Accepts a list of keys, but only from where other roles cannot read it. Does
@@ -166,11 +167,11 @@ check_decrypt_keys(char **newval, void **extra, GucSource source)
 	return true;
 }
 
-/* Assign hook of every key source. */
+/* Assign hook of every setting that says where keys come from. */
 static void
 assign_source(const char *newval, void *extra)
 {
-	session_forget_ring();
+	settings_key_source_changes++;
 }
 
 void

@@ -15,6 +15,10 @@ extern char *setting_decrypt_keys;
 /* Loaded at server start, so that no placeholder ever showed a literal key. */
 extern bool library_preloaded;
 
+/* A number, never 0, that changes with dbcrypt.keys, key_file and key_command. */
+extern uint64 settings_key_source_changes;
+
+/* Defines the settings; to be called once, when the library is loaded. */
 extern void settings_init(void);
 
 /* Whether dbcrypt.decrypt_keys names this key. */

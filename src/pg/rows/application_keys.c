@@ -34,6 +34,7 @@
 #include "columns/members.h"
 #include "columns/target.h"
 #include "core/core.h"
+#include "keys/keyring.h"
 #include "keys/session_keyring.h"
 #include "rows/application_keys.h"
 #include "support/errors.h"
@@ -88,7 +89,7 @@ seal_test(const dbcrypt_scheme *scheme)
 												(const uint8_t *) TEST_PLAINTEXT, size, &sealed);
 
 	if (status != DBCRYPT_OK)
-		raise_key_status(status, DBCRYPT_TEXT, "", NULL);
+		raise_key_status(session_ring(), status, DBCRYPT_TEXT, "", NULL);
 	sealed.value[sealed.value_size] = '\0';
 	return (char *) sealed.value;
 }

@@ -7,7 +7,6 @@
 #include "utils/lsyscache.h"
 
 #include "core/core.h"
-#include "keys/session_keyring.h"
 #include "support/errors.h"
 
 /* One row of the table; %s stands for a key id. */
@@ -99,41 +98,6 @@ raise_status(dbcrypt_status status, dbcrypt_form form, const char *key_id, const
 
 	ereport(ERROR, (errcode(sqlstate), errmsg("%s", message), hint ? errhint("%s", hint) : 0,
 					place_detail(place, key_id)));
-}
-
-/* Whether the ring holds this key and dbcrypt_keys has it revoked. */
-static bool
-key_is_revoked(dbcrypt_ring *ring, const char *key_id)
-{
-	for (size_t i = 0; i < dbcrypt_ring_count(ring); i++)
-		if (strcmp(dbcrypt_ring_key_id(ring, i), key_id) == 0)
-			return (dbcrypt_ring_state(ring, i) & DBCRYPT_STATE_REVOKED) != 0;
-	return false;
-}
-
-void
-raise_key_status(dbcrypt_status status, dbcrypt_form form, const char *key_id,
-				 const ValuePlace *place)
-{
-	dbcrypt_ring *ring = session_ring();
-
-	if (dbcrypt_ring_count(ring) > 0 &&
-		(status == DBCRYPT_KEY_NOT_REGISTERED || status == DBCRYPT_KEY_CANARY_MISMATCH ||
-		 (status == DBCRYPT_KEY_REVOKED && !key_is_revoked(ring, key_id))))
-		key_id = dbcrypt_ring_key_id(ring, 0);
-	raise_status(status, form, key_id[0] ? key_id : NULL, place);
-}
-
-void
-raise_value_status(dbcrypt_status status, dbcrypt_form form, struct varlena *envelope,
-				   const ValuePlace *place)
-{
-	char key_id[DBCRYPT_KEY_ID_LEN + 1];
-
-	if (dbcrypt_read_header(form, (uint8_t *) VARDATA_ANY(envelope), VARSIZE_ANY_EXHDR(envelope),
-							key_id) != DBCRYPT_OK)
-		key_id[0] = '\0';
-	raise_key_status(status, form, key_id, place);
 }
 
 void

@@ -31,17 +31,6 @@ pg_noreturn extern void raise_status(dbcrypt_status status, dbcrypt_form form, c
 extern const char *status_message(dbcrypt_status status, const char *key_id);
 
 /*
- * The same for a value that did not open. key_id is the value's own, or ""; the
- * error names the primary key where that is the one in question.
- */
-pg_noreturn extern void raise_key_status(dbcrypt_status status, dbcrypt_form form,
-										 const char *key_id, const ValuePlace *place);
-
-/* The same for a native envelope. */
-pg_noreturn extern void raise_value_status(dbcrypt_status status, dbcrypt_form form,
-										   struct varlena *envelope, const ValuePlace *place);
-
-/*
  * For the callback of an error context: a value that cannot be converted is not
  * named in the message.
  */

@@ -21,6 +21,7 @@
 #include "columns/options.h"
 #include "columns/target.h"
 #include "core/core.h"
+#include "keys/keyring.h"
 #include "keys/session_keyring.h"
 #include "support/compat.h"
 #include "support/encoding.h"
@@ -498,7 +499,7 @@ bad_cell(ColumnCodec *codec, dbcrypt_status status, const dbcrypt_cell *cell, It
 			default:
 				break;
 		}
-	raise_key_status(status, codec->form, key_id, &place);
+	raise_key_status(session_ring(), status, codec->form, key_id, &place);
 }
 
 /* ---- the row around it ---- */

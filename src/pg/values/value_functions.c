@@ -9,6 +9,7 @@
 #include "utils/memutils.h"
 
 #include "core/core.h"
+#include "keys/keyring.h"
 #include "keys/session_keyring.h"
 #include "support/encoding.h"
 #include "support/errors.h"
@@ -102,7 +103,7 @@ decrypt_value(FunctionCallInfo fcinfo, dbcrypt_form form)
 	status = dbcrypt_decrypt(session_ring(), form, (uint8_t *) VARDATA_ANY(envelope), size,
 							 aad.data, aad.size, (uint8_t *) VARDATA(result), &size);
 	if (status != DBCRYPT_OK)
-		raise_value_status(status, form, envelope, NULL);
+		raise_value_status(session_ring(), status, form, envelope, NULL);
 	SET_VARSIZE(result, size + VARHDRSZ);
 	if (form == DBCRYPT_TEXT)
 		result = utf8_to_text(result);
@@ -129,7 +130,7 @@ reencrypt_value(FunctionCallInfo fcinfo, dbcrypt_form form)
 	status = dbcrypt_reencrypt(session_ring(), form, (uint8_t *) VARDATA_ANY(envelope), size,
 							   aad.data, aad.size, (uint8_t *) VARDATA(result), &changed);
 	if (status != DBCRYPT_OK)
-		raise_value_status(status, form, envelope, NULL);
+		raise_value_status(session_ring(), status, form, envelope, NULL);
 	PG_RETURN_POINTER(changed ? result : envelope);
 }
 

@@ -13,9 +13,9 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "keys/key_catalog.h"
 #include "rotation/in_place/in_place.h"
 #include "rotation/job.h"
+#include "support/catalog.h"
 
 /* Milliseconds between two looks. */
 #define POLL_MS 20

@@ -1,0 +1,30 @@
+/*
+ * keyring.h
+ *		A key of a ring by its id, and errors that name a key.
+ */
+#ifndef DBCRYPT_KEYRING_H
+#define DBCRYPT_KEYRING_H
+
+#include "postgres.h"
+
+#include "core/core.h"
+#include "support/compat.h"
+#include "support/errors.h"
+
+/* Index in the ring of the key with that id, or -1. */
+extern int keyring_find(const dbcrypt_ring *ring, const char *key_id);
+
+/*
+ * Throws what the status of a value means. key_id is the value's own, or "" if it
+ * is not known; the error names the primary key where that is the one in question.
+ */
+pg_noreturn extern void raise_key_status(const dbcrypt_ring *ring, dbcrypt_status status,
+										 dbcrypt_form form, const char *key_id,
+										 const ValuePlace *place);
+
+/* The same for a native envelope, which says its key id itself. */
+pg_noreturn extern void raise_value_status(const dbcrypt_ring *ring, dbcrypt_status status,
+										   dbcrypt_form form, struct varlena *envelope,
+										   const ValuePlace *place);
+
+#endif
