@@ -24,7 +24,7 @@
 #include "core/core.h"
 #include "rows/row_updater.h"
 #include "support/compat.h"
-#include "values/codec.h"
+#include "values/codec_inspect.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_adopt);
 
@@ -143,9 +143,9 @@ looks_like_cbc(RowUpdater *updater)
 	bool isnull;
 	Datum iv;
 
-	if (updater->scan.codec.companion == InvalidAttrNumber)
+	if (updater->scan.codec.companion_attnum == InvalidAttrNumber)
 		return false;
-	iv = slot_getattr(updater->scan.row, updater->scan.codec.companion, &isnull);
+	iv = slot_getattr(updater->scan.row, updater->scan.codec.companion_attnum, &isnull);
 	if (isnull)
 		return false;
 	return VARSIZE_ANY_EXHDR(PG_DETOAST_DATUM_PACKED(iv)) ==

@@ -41,7 +41,7 @@
 #include "support/catalog.h"
 #include "support/compat.h"
 #include "support/run_as.h"
-#include "values/codec.h"
+#include "values/codec_inspect.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_check);
 

@@ -23,7 +23,7 @@
 #include "keys/session_keyring.h"
 #include "rows/identify.h"
 #include "support/catalog.h"
-#include "values/codec.h"
+#include "values/codec_inspect.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_revoke_key);
 PG_FUNCTION_INFO_V1(dbcrypt_reinstate_key);

@@ -22,6 +22,7 @@
 #include "rows/row_updater.h"
 #include "support/compat.h"
 #include "values/codec.h"
+#include "values/codec_change.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_convert);
 

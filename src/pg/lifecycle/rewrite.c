@@ -50,6 +50,8 @@
 #include "support/compat.h"
 #include "support/errors.h"
 #include "values/codec.h"
+#include "values/codec_change.h"
+#include "values/codec_inspect.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_encrypt_column);
 PG_FUNCTION_INFO_V1(dbcrypt_decrypt_column);

@@ -24,7 +24,7 @@
 #include "lifecycle/verify.h"
 #include "rows/row_updater.h"
 #include "support/compat.h"
-#include "values/codec.h"
+#include "values/codec_inspect.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_verify);
 PG_FUNCTION_INFO_V1(dbcrypt_verify_all);

@@ -9,7 +9,7 @@
 
 #include "nodes/pg_list.h"
 
-#include "values/codec.h"
+#include "values/codec_inspect.h"
 
 /* Values of a column that are in one state under one key. */
 typedef struct Tally

@@ -51,6 +51,8 @@
 #include "support/origin.h"
 #include "support/progress.h"
 #include "values/codec.h"
+#include "values/codec_change.h"
+#include "values/codec_inspect.h"
 
 /* Passes after which someone must be writing under an old key all the time. */
 #define MAX_PASSES 20

@@ -28,6 +28,7 @@
 #include "support/compat.h"
 #include "support/progress.h"
 #include "values/codec.h"
+#include "values/codec_change.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_rotate);
 PG_FUNCTION_INFO_V1(dbcrypt_rotate_all);

@@ -16,7 +16,7 @@
 #include "rows/identify.h"
 #include "rows/row_updater.h"
 #include "support/compat.h"
-#include "values/codec.h"
+#include "values/codec_inspect.h"
 
 /* The values of one row, on their way to the caller's visitor. */
 typedef struct RowVisit

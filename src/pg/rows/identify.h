@@ -8,7 +8,7 @@
 #include "postgres.h"
 
 #include "columns/target.h"
-#include "values/codec.h"
+#include "values/codec_inspect.h"
 
 /* A value that is not NULL; false ends the scan. */
 typedef bool (*IdentifyVisitor)(void *arg, Relation rel, ValueState state, const char *key_id,

@@ -23,6 +23,7 @@
 #include "support/compat.h"
 #include "support/origin.h"
 #include "values/codec.h"
+#include "values/codec_change.h"
 
 /* The range table of the executor's state: the relation, and which columns change. */
 static void
@@ -33,8 +34,9 @@ init_range_table(RowUpdater *updater)
 	RangeTblEntry *rte = makeNode(RangeTblEntry);
 	Bitmapset *changed = bms_make_singleton(codec->attnum - FirstLowInvalidHeapAttributeNumber);
 
-	if (codec->companion != InvalidAttrNumber)
-		changed = bms_add_member(changed, codec->companion - FirstLowInvalidHeapAttributeNumber);
+	if (codec->companion_attnum != InvalidAttrNumber)
+		changed =
+			bms_add_member(changed, codec->companion_attnum - FirstLowInvalidHeapAttributeNumber);
 	rte->rtekind = RTE_RELATION;
 	rte->relid = RelationGetRelid(rel);
 	rte->relkind = rel->rd_rel->relkind;
@@ -60,8 +62,8 @@ updater_begin(RowUpdater *updater, Relation rel, const TargetColumn *target, boo
 		return;
 
 	CheckCmdReplicaIdentity(rel, CMD_UPDATE);
-	if (codec->companion != InvalidAttrNumber)
-		application_keys_hold(rel, codec->companion, codec->scheme);
+	if (codec->companion_attnum != InvalidAttrNumber)
+		application_keys_hold(rel, codec->companion_attnum, codec->scheme);
 	updater->origin = origin_lookup();
 	estate->es_output_cid = GetCurrentCommandId(true);
 	ExecOpenIndices(updater->result, false);

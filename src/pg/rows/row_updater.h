@@ -13,6 +13,7 @@
 #include "utils/rel.h"
 
 #include "rows/column_scan.h"
+#include "values/codec_change.h"
 
 /* Updates rows of one relation below the executor. */
 typedef struct RowUpdater

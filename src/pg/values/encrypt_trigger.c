@@ -28,11 +28,14 @@
 #include "columns/target.h"
 #include "core/core.h"
 #include "keys/key_catalog.h"
+#include "keys/keyring.h"
 #include "keys/session_keyring.h"
 #include "support/encoding.h"
 #include "support/errors.h"
 #include "support/run_as.h"
 #include "values/codec.h"
+#include "values/codec_change.h"
+#include "values/codec_inspect.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_encrypt_trigger);
 
@@ -260,7 +263,6 @@ static bool
 check_envelope(ColumnCodec *codec, Datum value, const ValuePlace *place)
 {
 	char key_id[DBCRYPT_KEY_ID_LEN + 1];
-	dbcrypt_ring *ring = session_ring();
 	dbcrypt_status status = value_read_header(value, codec->form, key_id);
 	const RegisteredKey *key;
 
@@ -271,10 +273,7 @@ check_envelope(ColumnCodec *codec, Datum value, const ValuePlace *place)
 		raise_status(DBCRYPT_KEY_NOT_REGISTERED, codec->form, key_id, place);
 	if (key->revoked)
 		raise_status(DBCRYPT_KEY_REVOKED, codec->form, key_id, place);
-	for (size_t i = 0; i < dbcrypt_ring_count(ring); i++)
-		if (strcmp(dbcrypt_ring_key_id(ring, i), key_id) == 0)
-			return true;
-	return false;
+	return keyring_find(session_ring(), key_id) >= 0;
 }
 
 /* What to write instead of the value in new_row; old_row is NULL for INSERT. */

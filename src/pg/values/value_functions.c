@@ -13,7 +13,7 @@
 #include "keys/session_keyring.h"
 #include "support/encoding.h"
 #include "support/errors.h"
-#include "values/codec.h"
+#include "values/codec_inspect.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_encrypt_text);
 PG_FUNCTION_INFO_V1(dbcrypt_encrypt_bytea);

@@ -41,6 +41,8 @@
 #include "rows/row_updater.h"
 #include "support/progress.h"
 #include "values/codec.h"
+#include "values/codec_change.h"
+#include "values/codec_inspect.h"
 
 /* What a tuple's value needs, as far as a look at it tells. */
 typedef enum ItemNeed
