@@ -24,8 +24,9 @@
 #include "columns/registry.h"
 #include "columns/target.h"
 #include "rows/application_keys.h"
+#include "rows/column_scan.h"
 #include "rows/row_updater.h"
-#include "support/compat.h"
+#include "support/arguments.h"
 #include "support/progress.h"
 #include "values/codec.h"
 #include "values/codec_change.h"
@@ -44,6 +45,41 @@ typedef struct RotateCounts
 	int64 nulls;
 } RotateCounts;
 
+/* The rotation of one relation. */
+typedef struct RotateScan
+{
+	RowUpdater updater; /* in a dry run, only its scan */
+	bool dry_run;
+	BlockNumber block;	/* of the row before */
+	uint64 blocks_done; /* of all relations */
+	RotateCounts *counts;
+} RotateScan;
+
+/* Rotates one row, or says in a dry run whether it would be. */
+static bool
+rotate_row(ColumnScan *scan, void *arg)
+{
+	RotateScan *work = arg;
+	RotateCounts *counts = work->counts;
+	ColumnChange change;
+	ValueOutcome outcome;
+
+	if (ItemPointerGetBlockNumber(&scan->tid) != work->block)
+	{
+		work->block = ItemPointerGetBlockNumber(&scan->tid);
+		progress_update(work->blocks_done++, counts->rotated);
+	}
+	if (work->dry_run)
+		outcome = codec_reencrypt(&scan->codec, scan->row, true, &change);
+	else
+		outcome = updater_reencrypt_row(&work->updater);
+	counts->scanned += outcome != VALUE_GONE;
+	counts->nulls += outcome == VALUE_NULL;
+	counts->current += outcome == VALUE_CURRENT;
+	counts->rotated += outcome == VALUE_CHANGED;
+	return true;
+}
+
 /*
  * Rotates one relation that is locked, as its owner. blocks_done counts the
  * blocks of the relations before it.
@@ -52,36 +88,21 @@ static void
 rotate_relation(Relation rel, const TargetColumn *target, bool dry_run, uint64 blocks_done,
 				RotateCounts *counts)
 {
-	RowUpdater updater;
-	TableScanDesc scan;
-	BlockNumber block = InvalidBlockNumber;
+	RotateScan work = {.dry_run = dry_run,
+					   .block = InvalidBlockNumber,
+					   .blocks_done = blocks_done,
+					   .counts = counts};
+	ColumnScan *scan = &work.updater.scan;
 
-	updater_begin(&updater, rel, target, dry_run);
-	scan = compat_beginscan(rel, GetActiveSnapshot());
-	while (table_scan_getnextslot(scan, ForwardScanDirection, updater.scan.row))
-	{
-		ColumnChange change;
-		ValueOutcome outcome;
-
-		CHECK_FOR_INTERRUPTS();
-		updater.scan.tid = updater.scan.row->tts_tid;
-		if (ItemPointerGetBlockNumber(&updater.scan.tid) != block)
-		{
-			block = ItemPointerGetBlockNumber(&updater.scan.tid);
-			progress_update(blocks_done++, counts->rotated);
-		}
-		if (dry_run)
-			outcome = codec_reencrypt(&updater.scan.codec, updater.scan.row, true, &change);
-		else
-			outcome = updater_reencrypt_row(&updater);
-		counts->scanned += outcome != VALUE_GONE;
-		counts->nulls += outcome == VALUE_NULL;
-		counts->current += outcome == VALUE_CURRENT;
-		counts->rotated += outcome == VALUE_CHANGED;
-		ResetPerTupleExprContext(updater.scan.estate);
-	}
-	table_endscan(scan);
-	updater_end(&updater);
+	if (dry_run)
+		column_scan_begin(scan, rel, target);
+	else
+		updater_begin(&work.updater, rel, target, false);
+	column_scan_rows(scan, GetActiveSnapshot(), rotate_row, &work);
+	if (dry_run)
+		column_scan_end(scan);
+	else
+		updater_end(&work.updater);
 }
 
 /* Rotates a column of a table and its children, and registers it. */
@@ -126,6 +147,7 @@ rotate_column(TargetColumn *target, bool dry_run)
 	return counts;
 }
 
+/* The counts as columns of a result. */
 static void
 counts_to_datums(const RotateCounts *counts, Datum *values)
 {
@@ -139,39 +161,32 @@ counts_to_datums(const RotateCounts *counts, Datum *values)
 Datum
 dbcrypt_rotate(PG_FUNCTION_ARGS)
 {
+	static const char *const names[] = {"table", "column", NULL, "dry_run"};
 	TargetColumn target = {0};
 	RotateCounts counts;
-	TupleDesc desc;
 	Datum values[NCOUNTS];
-	bool nulls[NCOUNTS] = {false};
 
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(3))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("table, column and dry_run must not be null")));
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-
+	arguments_refuse_null(fcinfo, names, lengthof(names));
 	target.relid = PG_GETARG_OID(0);
 	target.name = pstrdup(NameStr(*PG_GETARG_NAME(1)));
-	target.aad = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
+	target.aad = text_argument(fcinfo, 2);
 	counts = rotate_column(&target, PG_GETARG_BOOL(3));
 	if (!PG_GETARG_BOOL(3))
 		application_keys_revoke_unused(list_make1(&target));
 	counts_to_datums(&counts, values);
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+	PG_RETURN_DATUM(result_row(fcinfo, values));
 }
 
 /* dbcrypt_rotate_all(dry_run boolean): a row for each registered column. */
 Datum
 dbcrypt_rotate_all(PG_FUNCTION_ARGS)
 {
+	static const char *const names[] = {"dry_run"};
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	List *targets;
 	ListCell *cell;
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("dry_run must not be null")));
+	arguments_refuse_null(fcinfo, names, lengthof(names));
 	InitMaterializedSRF(fcinfo, 0);
 	targets = columns_registered();
 	foreach(cell, targets)
@@ -182,7 +197,7 @@ dbcrypt_rotate_all(PG_FUNCTION_ARGS)
 		bool nulls[2 + NCOUNTS] = {false};
 
 		values[0] = ObjectIdGetDatum(target->relid);
-		values[1] = DirectFunctionCall1(namein, CStringGetDatum(target->name));
+		values[1] = name_datum(target->name);
 		counts_to_datums(&counts, values + 2);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}

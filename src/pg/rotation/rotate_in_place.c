@@ -6,16 +6,18 @@
 
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "funcapi.h"
-#include "utils/builtins.h"
 
 #include "columns/target.h"
 #include "rotation/job.h"
+#include "rotation/job_state.h"
+#include "rotation/method.h"
+#include "rotation/methods.h"
+#include "rotation/options.h"
+#include "support/arguments.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_rotate_in_place);
 
 #define ARG_PIN_TIMEOUT 9
-#define NRESULTS 7
 
 /*
  * dbcrypt_rotate_in_place("table", "column", aad, batch_blocks, busy_share,
@@ -27,12 +29,10 @@ dbcrypt_rotate_in_place(PG_FUNCTION_ARGS)
 	TargetColumn target = {0};
 	RotationOptions options = {0};
 	RotationResult result = {0};
-	TupleDesc desc;
 	int64 *counters = result.counters;
-	Datum values[NRESULTS];
-	bool nulls[NRESULTS] = {false};
+	Datum values[7];
 
-	rotation_check_call(fcinfo, rotation_method_in_place.name);
+	rotation_check_call(fcinfo, "dbcrypt_rotate_in_place");
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	rotation_read_options(fcinfo, &target, &options);
 	options.vacuum_every = 0;
@@ -47,15 +47,12 @@ dbcrypt_rotate_in_place(PG_FUNCTION_ARGS)
 				 errhint("VACUUM removes them."), errhidestmt(true), errhidecontext(true)));
 	SPI_finish();
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
 	values[0] = Int64GetDatum(counters[JOB_IN_PLACE]);
 	values[1] = Int64GetDatum(counters[JOB_UPDATED]);
-	values[2] =
-		Int64GetDatum(Max(result.scanned - result.nulls - result.skipped - result.rotated, 0));
+	values[2] = Int64GetDatum(rotation_result_current(&result));
 	values[3] = Int64GetDatum(result.nulls);
 	values[4] = Int64GetDatum(counters[JOB_PAGES]);
 	values[5] = Int64GetDatum(counters[JOB_PAGES_WAITED]);
 	values[6] = Int64GetDatum(result.skipped);
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+	PG_RETURN_DATUM(result_row(fcinfo, values));
 }

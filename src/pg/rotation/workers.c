@@ -1,84 +1,117 @@
 /*
  * workers.c
- *		Background workers of a walk: they rotate batches as the caller does, or
- *		run the VACUUM that a procedure cannot.
+ *		The background workers of a rotation job: they rotate batches as the caller
+ *		does, with the caller's settings and rights.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "commands/vacuum.h"
 #include "executor/instrument.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
-#include "parser/parse_node.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
+#include "storage/dsm.h"
 #include "storage/ipc.h"
+#include "storage/lmgr.h"
 #include "tcop/tcopprot.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
+#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "columns/opening.h"
 #include "columns/target.h"
-#include "rotation/job.h"
+#include "core/core.h"
+#include "rotation/background_worker.h"
+#include "rotation/batch.h"
+#include "rotation/job_state.h"
+#include "rotation/methods.h"
+#include "rotation/throttle.h"
+#include "rotation/workers.h"
 
 struct RotationWorkers
 {
+	dsm_segment *segment; /* NULL before it is there and after the end */
+	JobState *shared;	  /* in the segment */
+	char *settings;		  /* in the segment, NULL before they are there */
+	Size settings_size;
+	int wanted;
 	int count;
 	BackgroundWorkerHandle *handles[FLEXIBLE_ARRAY_MEMBER];
 };
 
-/* What a VACUUM worker needs, in bgw_extra. */
-typedef struct VacuumOrder
-{
-	Oid database;
-	Oid relid;
-} VacuumOrder;
-
 PGDLLEXPORT void dbcrypt_rotation_worker_main(Datum arg);
-PGDLLEXPORT void dbcrypt_vacuum_worker_main(Datum arg);
 
-/* A worker description with what all of ours share. */
-static void
-describe_worker(BackgroundWorker *worker, const char *type, const char *function)
-{
-	memset(worker, 0, sizeof(*worker));
-	strlcpy(worker->bgw_name, type, BGW_MAXLEN);
-	strlcpy(worker->bgw_type, type, BGW_MAXLEN);
-	worker->bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker->bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker->bgw_restart_time = BGW_NEVER_RESTART;
-	strlcpy(worker->bgw_library_name, "dbcrypt", sizeof(worker->bgw_library_name));
-	strlcpy(worker->bgw_function_name, function, sizeof(worker->bgw_function_name));
-	worker->bgw_notify_pid = MyProcPid;
-}
+/* ---- the caller's side ---- */
 
 RotationWorkers *
-rotation_workers_start(dsm_segment *segment, int n)
+rotation_workers_create(int n)
 {
 	RotationWorkers *workers =
-		palloc(offsetof(RotationWorkers, handles) + sizeof(BackgroundWorkerHandle *) * n);
-	BackgroundWorker worker;
+		palloc0(offsetof(RotationWorkers, handles) + sizeof(BackgroundWorkerHandle *) * n);
 
-	workers->count = 0;
-	describe_worker(&worker, "dbcrypt rotation worker", "dbcrypt_rotation_worker_main");
-	worker.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(segment));
-	while (workers->count < n &&
-		   RegisterDynamicBackgroundWorker(&worker, &workers->handles[workers->count]))
-		workers->count++;
+	workers->wanted = n;
 	return workers;
 }
 
+/* Copies the state into a segment, with all that a worker needs; false if there is none to have. */
+static bool
+share_state(RotationWorkers *workers, const JobState *state, const JobRelation *relations,
+			const TargetColumn *target)
+{
+	Size relations_size = sizeof(JobRelation) * state->nrelations;
+	Size aad_size = target->aad ? strlen(target->aad) + 1 : 0;
+	Size settings_size = EstimateGUCStateSpace();
+	Size relations_offset = MAXALIGN(sizeof(JobState));
+	Size aad_offset = relations_offset + MAXALIGN(relations_size);
+	Size settings_offset = aad_offset + MAXALIGN(aad_size);
+	char *start;
+
+	workers->segment = dsm_create(settings_offset + settings_size, DSM_CREATE_NULL_IF_MAXSEGMENTS);
+	if (workers->segment == NULL)
+		return false;
+	dsm_pin_mapping(workers->segment);
+	start = dsm_segment_address(workers->segment);
+	workers->shared = (JobState *) start;
+	memcpy(start, state, sizeof(JobState));
+	SpinLockInit(&workers->shared->lock);
+	memcpy(start + relations_offset, relations, relations_size);
+	if (aad_size > 0)
+		memcpy(start + aad_offset, target->aad, aad_size);
+	workers->shared->relations_offset = relations_offset;
+	workers->shared->aad_offset = aad_size > 0 ? aad_offset : 0;
+	workers->shared->settings_offset = settings_offset;
+
+	workers->settings = start + settings_offset;
+	workers->settings_size = settings_size;
+	SerializeGUCState(settings_size, workers->settings);
+	return true;
+}
+
+JobState *
+rotation_workers_start(RotationWorkers *workers, JobState *state, const JobRelation *relations,
+					   const TargetColumn *target)
+{
+	BackgroundWorker worker;
+
+	if (!share_state(workers, state, relations, target))
+		return state;
+	background_worker_describe(&worker, "dbcrypt rotation worker", "dbcrypt_rotation_worker_main");
+	worker.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(workers->segment));
+	while (workers->count < workers->wanted &&
+		   RegisterDynamicBackgroundWorker(&worker, &workers->handles[workers->count]))
+		workers->count++;
+	return workers->shared;
+}
+
 int
-rotation_workers_count(RotationWorkers *workers)
+rotation_workers_count(const RotationWorkers *workers)
 {
 	return workers->count;
 }
 
 bool
-rotation_workers_running(RotationWorkers *workers)
+rotation_workers_running(const RotationWorkers *workers)
 {
 	for (int i = 0; i < workers->count; i++)
 	{
@@ -92,11 +125,21 @@ rotation_workers_running(RotationWorkers *workers)
 }
 
 void
-rotation_workers_terminate(RotationWorkers *workers)
+rotation_workers_end(RotationWorkers *workers)
 {
+	dsm_segment *segment = workers->segment;
+
+	if (segment == NULL)
+		return;
+	workers->segment = NULL;
+	job_stop(workers->shared);
 	for (int i = 0; i < workers->count; i++)
 		TerminateBackgroundWorker(workers->handles[i]);
+	dbcrypt_cleanse(workers->settings, workers->settings_size);
+	dsm_detach(segment);
 }
+
+/* ---- the worker's side ---- */
 
 static void
 commit_in_worker(void)
@@ -108,62 +151,94 @@ commit_in_worker(void)
 	MemoryContextSwitchTo(caller);
 }
 
-/* Leaves the error for the caller to throw; the first one counts. */
+/* Releases the first n relations that lock_relations has locked. */
 static void
-keep_error(JobState *shared, MemoryContext context)
+unlock_relations(const JobRelation *relations, int n)
 {
-	ErrorData *error;
-	bool first;
-
-	MemoryContextSwitchTo(context);
-	error = CopyErrorData();
-	SpinLockAcquire(&shared->lock);
-	first = !shared->failed;
-	shared->failed = true;
-	SpinLockRelease(&shared->lock);
-	if (first)
+	for (int i = 0; i < n; i++)
 	{
-		strlcpy(shared->error_message, error->message ? error->message : "unknown error",
-				sizeof(shared->error_message));
-		strlcpy(shared->error_detail, error->detail ? error->detail : "",
-				sizeof(shared->error_detail));
-		strlcpy(shared->error_hint, error->hint ? error->hint : "", sizeof(shared->error_hint));
-		pg_write_barrier();
-		shared->error_code = error->sqlerrcode;
+		LockRelId lock = {.relId = relations[i].relid, .dbId = MyDatabaseId};
+
+		UnlockRelationIdForSession(&lock, RowExclusiveLock);
 	}
-	pg_atomic_write_u32(&shared->stop, 1);
 }
 
-/* Rotates batches until none is left or the walk stops. */
+/*
+ * Locks every relation beyond commits, as the caller has; false, with none locked,
+ * where someone waits for one. Without it, the worker's next batch would queue
+ * behind a command that waits for the caller, who waits for the worker.
+ */
+static bool
+lock_relations(const JobRelation *relations, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		LockRelId lock = {.relId = relations[i].relid, .dbId = MyDatabaseId};
+
+		if (!ConditionalLockRelationOid(relations[i].relid, RowExclusiveLock))
+		{
+			unlock_relations(relations, i);
+			return false;
+		}
+		LockRelationIdForSession(&lock, RowExclusiveLock);
+	}
+	return true;
+}
+
+/* Rotates batches until none is left or the job stops. */
 static void
-work(JobState *shared)
+rotate_batches(JobState *shared)
 {
 	char *start = (char *) shared;
-	const JobMember *members = (JobMember *) (start + shared->members_offset);
+	const JobRelation *relations = (JobRelation *) (start + shared->relations_offset);
 	TargetColumn target = {.relid = shared->relid, .name = NameStr(shared->column)};
-	bool hold = rotation_methods[shared->method]->held != NoLock;
-	TimestampTz started;
-	uint64 wal_before;
+	bool lock = job_method(shared)->session_lock != NoLock;
 
 	if (shared->aad_offset != 0)
 		target.aad = start + shared->aad_offset;
 	column_resolve(&target);
-	if (hold && !batch_hold_members(shared, members))
+	if (lock && !lock_relations(relations, shared->nrelations))
 		return;
 	for (;;)
 	{
+		TimestampTz started = GetCurrentTimestamp();
+		uint64 wal_before = pgWalUsage.wal_bytes;
+
 		CHECK_FOR_INTERRUPTS();
-		started = GetCurrentTimestamp();
-		wal_before = pgWalUsage.wal_bytes;
-		if (!batch_rotate_next(shared, members, &target, commit_in_worker))
+		if (!batch_rotate_next(shared, relations, &target, commit_in_worker))
 			break;
 		job_throttle(shared, started, wal_before, commit_in_worker);
 	}
-	if (hold)
-		batch_release_members(shared, members);
+	if (lock)
+		unlock_relations(relations, shared->nrelations);
 }
 
-/* Entry of a rotation worker; arg: the handle of its walk's segment. */
+/* Takes over the caller's settings and rights, and rotates. Its error is left to the caller. */
+static void
+work_as_caller(JobState *shared, MemoryContext context)
+{
+	PG_TRY();
+	{
+		StartTransactionCommand();
+		RestoreGUCState((char *) shared + shared->settings_offset);
+		CommitTransactionCommand();
+		StartTransactionCommand();
+		SetUserIdAndSecContext(shared->userid, 0);
+		MemoryContextSwitchTo(context);
+		pgstat_report_activity(STATE_RUNNING, "dbcrypt rotation worker");
+		rotate_batches(shared);
+		CommitTransactionCommand();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		job_note_error(shared, CopyErrorData());
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}
+
+/* Entry of a rotation worker; arg: the handle of its job's segment. */
 void
 dbcrypt_rotation_worker_main(Datum arg)
 {
@@ -182,80 +257,6 @@ dbcrypt_rotation_worker_main(Datum arg)
 	dsm_pin_mapping(segment);
 	shared = dsm_segment_address(segment);
 	BackgroundWorkerInitializeConnectionByOid(shared->database, InvalidOid, 0);
-
-	PG_TRY();
-	{
-		StartTransactionCommand();
-		RestoreGUCState((char *) shared + shared->settings_offset);
-		CommitTransactionCommand();
-		StartTransactionCommand();
-		SetUserIdAndSecContext(shared->userid, 0);
-		MemoryContextSwitchTo(context);
-		pgstat_report_activity(STATE_RUNNING, "dbcrypt rotation worker");
-		work(shared);
-		CommitTransactionCommand();
-	}
-	PG_CATCH();
-	{
-		keep_error(shared, context);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
+	work_as_caller(shared, context);
 	dsm_detach(segment);
-}
-
-/* Entry of a VACUUM worker; its order is in bgw_extra. */
-void
-dbcrypt_vacuum_worker_main(Datum arg)
-{
-	VacuumOrder order;
-	VacuumStmt *statement;
-	ParseState *pstate;
-
-	pqsignal(SIGTERM, die);
-	BackgroundWorkerUnblockSignals();
-	memcpy(&order, MyBgworkerEntry->bgw_extra, sizeof(order));
-	BackgroundWorkerInitializeConnectionByOid(order.database, InvalidOid, 0);
-
-	PortalContext =
-		AllocSetContextCreate(TopMemoryContext, "dbcrypt vacuum", ALLOCSET_DEFAULT_SIZES);
-	StartTransactionCommand();
-	MemoryContextSwitchTo(PortalContext);
-	pgstat_report_activity(STATE_RUNNING, "dbcrypt: VACUUM between batches");
-	statement = makeNode(VacuumStmt);
-	statement->is_vacuumcmd = true;
-	statement->options = list_make2(makeDefElem("truncate", (Node *) makeString("off"), -1),
-									makeDefElem("skip_locked", NULL, -1));
-	statement->rels = list_make1(makeVacuumRelation(NULL, order.relid, NIL));
-	pstate = make_parsestate(NULL);
-	ExecVacuum(pstate, statement, true);
-	CommitTransactionCommand();
-}
-
-bool
-rotation_vacuum(Oid relid)
-{
-	VacuumOrder order = {.database = MyDatabaseId, .relid = relid};
-	BackgroundWorker worker;
-	BackgroundWorkerHandle *handle;
-	BgwHandleStatus status;
-
-	StaticAssertStmt(sizeof(order) <= BGW_EXTRALEN, "order must fit bgw_extra");
-	describe_worker(&worker, "dbcrypt vacuum worker", "dbcrypt_vacuum_worker_main");
-	memcpy(worker.bgw_extra, &order, sizeof(order));
-	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
-		return false;
-	PG_TRY();
-	{
-		status = WaitForBackgroundWorkerShutdown(handle);
-	}
-	PG_CATCH();
-	{
-		TerminateBackgroundWorker(handle);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-	if (status == BGWH_POSTMASTER_DIED)
-		proc_exit(1);
-	return true;
 }

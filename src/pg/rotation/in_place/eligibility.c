@@ -1,7 +1,8 @@
 /*
  * eligibility.c
- *		What forbids to rotate a column in place: whoever keeps a copy of its
- *		values, or decided something by them, and would not hear of the change.
+ *		Which columns can be rotated in place. An object that keeps a copy of the
+ *		values, or was computed from them, is not told of the change: it forbids
+ *		the method.
  */
 #include "postgres.h"
 
@@ -25,7 +26,7 @@
 #include "utils/reltrigger.h"
 #include "utils/syscache.h"
 
-#include "rotation/in_place/in_place.h"
+#include "rotation/in_place/eligibility.h"
 #include "support/compat.h"
 
 void
@@ -58,7 +59,7 @@ reads(Node *expression, Index varno, AttrNumber attnum)
 		   bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, columns);
 }
 
-/* Index entries hold values. Those of invalid indexes, too, are completed later. */
+/* Index entries hold values. An invalid index counts: its build may be completed later. */
 static void
 check_indexes(Relation rel, AttrNumber attnum)
 {
@@ -79,8 +80,8 @@ check_indexes(Relation rel, AttrNumber attnum)
 }
 
 /*
- * What a foreign key refers to is seen to in the transaction that writes; values in
- * place stay if that aborts.
+ * A foreign key is checked in the transaction that writes, and undone with it.
+ * Values that were written in place stay if the transaction aborts.
  */
 static void
 check_foreign_keys(Relation rel, AttrNumber attnum)
@@ -97,13 +98,13 @@ check_foreign_keys(Relation rel, AttrNumber attnum)
 	}
 }
 
+/* Constraints, the partition key and generated columns are decided by the values. */
 static void
 check_constraints(Relation rel, AttrNumber attnum)
 {
 	TupleDesc desc = RelationGetDescr(rel);
 	TupleConstr *constr = desc->constr;
 
-	check_foreign_keys(rel, attnum);
 	if (rel->rd_rel->relispartition && reads((Node *) RelationGetPartitionQual(rel), 1, attnum))
 		in_place_refuse(rel, attnum, ERRCODE_FEATURE_NOT_SUPPORTED,
 						"The column is part of a partition key.");
@@ -122,7 +123,7 @@ check_constraints(Relation rel, AttrNumber attnum)
 	}
 }
 
-/* A trigger that names the column wants to hear of every change. */
+/* A trigger for UPDATE OF the column, or with a WHEN that reads it, is to fire for every change. */
 static void
 check_triggers(Relation rel, AttrNumber attnum)
 {
@@ -148,6 +149,7 @@ check_triggers(Relation rel, AttrNumber attnum)
 	}
 }
 
+/* Extended statistics hold values, or expressions over them. */
 static void
 check_statistics(Relation rel, AttrNumber attnum)
 {
@@ -175,7 +177,7 @@ check_statistics(Relation rel, AttrNumber attnum)
 	}
 }
 
-/* No lock on the table keeps this true. */
+/* Unlike the rest, this can change while the table is locked. */
 static void
 check_replication(Relation rel, AttrNumber attnum)
 {

@@ -14,8 +14,9 @@
 
 #include "columns/members.h"
 #include "columns/target.h"
-#include "rotation/in_place/in_place.h"
-#include "rotation/job.h"
+#include "rotation/in_place/finish.h"
+#include "rotation/in_place/page_image_wal.h"
+#include "rotation/method.h"
 
 /* Whether the column's statistics hold a sample of its values. */
 static bool
@@ -29,7 +30,7 @@ has_statistics(Oid relid, AttrNumber attnum)
 
 /*
  * Takes the old values out of the statistics of the table and its children. A
- * small sample will do: nothing but NULLs and widths can be told of ciphertext.
+ * small sample will do: ciphertext has no distribution to learn, only NULLs and widths.
  */
 static void
 refresh_statistics(const TargetColumn *target)

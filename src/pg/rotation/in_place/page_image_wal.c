@@ -16,7 +16,7 @@
 #include "storage/bufmgr.h"
 #include "storage/bufpage.h"
 
-#include "rotation/in_place/in_place.h"
+#include "rotation/in_place/page_image_wal.h"
 #include "support/compat.h"
 
 void

@@ -13,9 +13,11 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "rotation/in_place/in_place.h"
-#include "rotation/job.h"
-#include "support/catalog.h"
+#include "keys/key_catalog.h"
+#include "rotation/in_place/waiting.h"
+#include "rotation/job_state.h"
+#include "rotation/options.h"
+#include "rotation/throttle.h"
 
 /* Milliseconds between two looks. */
 #define POLL_MS 20
@@ -34,7 +36,10 @@
 	"AND (NOT $3 OR mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', "      \
 	"'AccessExclusiveLock'))"
 
-/* Runs it: true if there are any, and then who. */
+/*
+ * Runs the query. True if it finds any; then *transactions is who, for the next
+ * call, and *pids their processes.
+ */
 static bool
 find_users(Datum relids, bool only_writers, Datum *transactions, char **pids)
 {
@@ -63,18 +68,19 @@ find_users(Datum relids, bool only_writers, Datum *transactions, char **pids)
 }
 
 void
-in_place_wait_for_writers(const JobMember *members, int nmembers, const RotationOptions *options)
+in_place_wait_for_writers(const JobRelation *relations, int nrelations,
+						  const RotationOptions *options)
 {
-	Datum *relids = palloc(sizeof(Datum) * Max(nmembers, 1));
+	Datum *relids = palloc(sizeof(Datum) * Max(nrelations, 1));
 	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), options->pin_timeout);
 	Datum array;
 	Datum transactions = 0;
 	char *pids;
 
-	for (int i = 0; i < nmembers; i++)
-		relids[i] = ObjectIdGetDatum(members[i].relid);
-	array =
-		PointerGetDatum(construct_array(relids, nmembers, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
+	for (int i = 0; i < nrelations; i++)
+		relids[i] = ObjectIdGetDatum(relations[i].relid);
+	array = PointerGetDatum(
+		construct_array(relids, nrelations, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
 	while (find_users(array, true, &transactions, &pids))
 	{
 		if (GetCurrentTimestamp() >= deadline)

@@ -1,0 +1,153 @@
+/*
+ * page_work.c
+ *		The state of the work on the pages of one relation.
+ */
+#include "postgres.h"
+
+#include "executor/executor.h"
+#include "optimizer/optimizer.h"
+#include "storage/bufmgr.h"
+#include "storage/procarray.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "columns/expression.h"
+#include "columns/options.h"
+#include "columns/target.h"
+#include "core/core.h"
+#include "keys/session_keyring.h"
+#include "rotation/in_place/eligibility.h"
+#include "rotation/in_place/page_work.h"
+#include "rotation/method.h"
+#include "rows/column_scan.h"
+#include "rows/row_updater.h"
+#include "values/codec.h"
+
+/* Whether values are native envelopes and no expression or domain check runs for them. */
+static bool
+is_simple(const ColumnCodec *codec)
+{
+	return codec->scheme == scheme_native() && codec->aad == NULL && codec->where == NULL &&
+		   codec->json == NULL && !OidIsValid(codec->domain);
+}
+
+/*
+ * Notes how every value under the primary key starts, so that a look at one is a
+ * comparison of a few bytes.
+ */
+static void
+cache_primary_prefix(PageWork *work)
+{
+	const ColumnCodec *codec = &work->scan->codec;
+	dbcrypt_form form = codec->form;
+	uint8_t sample[64];
+
+	work->prefix_size = 0;
+	work->current_size = dbcrypt_envelope_size(form, 0);
+	if (codec->scheme == scheme_native() && codec->where == NULL && codec->json == NULL &&
+		work->current_size <= sizeof(sample) &&
+		dbcrypt_encrypt(session_ring(), form, NULL, 0, NULL, 0, sample) == DBCRYPT_OK)
+	{
+		work->prefix_size = form == DBCRYPT_TEXT ? 16 : 12;
+		memcpy(work->prefix, sample, work->prefix_size);
+	}
+}
+
+/* Whether an expression over the row may give another result at another time. */
+static bool
+is_mutable(const RowExpression *expression)
+{
+	return expression &&
+		   (expression->plan || contain_mutable_functions((Node *) expression->state->expr));
+}
+
+/*
+ * Refuses expressions whose result does not depend on the row alone: row versions
+ * of any age are opened.
+ */
+static void
+check_expressions(const ColumnCodec *codec)
+{
+	if ((codec->aad && contain_mutable_functions((Node *) codec->aad->expr)) ||
+		is_mutable(codec->attribute) || is_mutable(codec->where))
+		in_place_refuse(codec->rel, codec->attnum, ERRCODE_INVALID_OBJECT_DEFINITION,
+						"Functions in its expressions are not immutable, or read other tables.");
+}
+
+PageWork *
+page_work_begin(Relation rel, const TargetColumn *target, RotationBatch *batch)
+{
+	PageWork *work = palloc0(sizeof(PageWork));
+
+	work->batch = batch;
+	work->scan = &work->updater.scan;
+	if (batch)
+		updater_begin(&work->updater, rel, target, false);
+	else
+		column_scan_begin(work->scan, rel, target);
+	work->scan->codec.soft_errors = true;
+	work->updater.nowait = true;
+	check_expressions(&work->scan->codec);
+	work->simple = is_simple(&work->scan->codec);
+	work->strategy = GetAccessStrategy(BAS_BULKREAD);
+	work->oldest = GetOldestNonRemovableTransactionId(rel);
+	work->slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsHeapTuple);
+	cache_primary_prefix(work);
+	return work;
+}
+
+void
+page_work_end(PageWork *work)
+{
+	ExecDropSingleTupleTableSlot(work->slot);
+	FreeAccessStrategy(work->strategy);
+	if (work->batch)
+		updater_end(&work->updater);
+	else
+		column_scan_end(work->scan);
+	pfree(work);
+}
+
+void
+page_work_reset(PageWork *work)
+{
+	ItemPointerSetInvalid(&work->scan->tid);
+	ResetPerTupleExprContext(work->scan->estate);
+}
+
+void
+page_work_store_tuple(PageWork *work, BlockNumber block, OffsetNumber item)
+{
+	Page page = (Page) work->copy.data;
+	ItemId line = PageGetItemId(page, item);
+
+	work->tuple.t_data = (HeapTupleHeader) PageGetItem(page, line);
+	work->tuple.t_len = ItemIdGetLength(line);
+	work->tuple.t_tableOid = RelationGetRelid(work->scan->rel);
+	ItemPointerSet(&work->tuple.t_self, block, item);
+	ExecStoreHeapTuple(&work->tuple, work->slot, false);
+	work->scan->tid = work->tuple.t_self;
+}
+
+int
+page_work_count_changed(const PageWork *work, bool only_dead)
+{
+	int count = 0;
+
+	for (int i = 0; i < work->nchanges; i++)
+		if (i == 0 || work->changes[i].item != work->changes[i - 1].item)
+			count += !only_dead || work->needs[work->changes[i].item] == NEED_WORK_DEAD;
+	return count;
+}
+
+void
+version_counts_add(VersionCounts *total, const VersionCounts *counts)
+{
+	total->nulls += counts->nulls;
+	total->current += counts->current;
+	total->in_place += counts->in_place;
+	total->pages += counts->pages;
+	total->updated += counts->updated;
+	total->unsettled += counts->unsettled;
+	total->left += counts->left;
+}
