@@ -13,11 +13,11 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "keys/key_catalog.h"
 #include "rotation/in_place/waiting.h"
 #include "rotation/job_state.h"
 #include "rotation/options.h"
 #include "rotation/throttle.h"
+#include "support/catalog.h"
 
 /* Milliseconds between two looks. */
 #define POLL_MS 20
