@@ -8,7 +8,7 @@
 #include "miscadmin.h"
 
 #include "core/core.h"
-#include "health/check_worker.h"
+#include "health/check_launcher.h"
 #include "keys/log_masking.h"
 #include "keys/session_keyring.h"
 #include "keys/settings.h"
@@ -23,7 +23,7 @@ _PG_init(void)
 	settings_init();
 	session_init();
 	mask_init();
-	check_worker_init();
+	check_launcher_init();
 	if (process_shared_preload_libraries_in_progress)
 		dbcrypt_prepare();
 }

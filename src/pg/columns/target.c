@@ -25,6 +25,12 @@ column_is_native(const TargetColumn *target)
 		   target->options.where == NULL && target->options.json == NULL;
 }
 
+bool
+column_names_key(const TargetColumn *target)
+{
+	return target->scheme == NULL || dbcrypt_scheme_traits_of(target->scheme)->names_key;
+}
+
 void
 column_check_owner(Oid relid)
 {

@@ -35,6 +35,9 @@ extern void column_check_owner(Oid relid);
 /* A column and the generated columns computed from it, offset as in pull_varattnos. */
 extern Bitmapset *column_dependents(Relation rel, AttrNumber attnum);
 
+/* Whether a value, or its companion, says which key it is under. */
+extern bool column_names_key(const TargetColumn *target);
+
 /* Form of a column's values: text or bytea, through domains. */
 extern dbcrypt_form column_form(Relation rel, AttrNumber attnum);
 

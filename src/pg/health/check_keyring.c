@@ -1,0 +1,98 @@
+/*
+ * check_keyring.c
+ *		What is wrong with the session's keys and dbcrypt_keys.
+ */
+#include "postgres.h"
+
+#include "core/core.h"
+#include "health/check_keyring.h"
+#include "health/findings.h"
+#include "health/reading.h"
+#include "keys/key_catalog.h"
+#include "keys/loaded_ring.h"
+#include "keys/session_keyring.h"
+#include "values/codec.h"
+
+static void
+load_keyring(void *arg)
+{
+	(void) session_ring();
+}
+
+/*
+ * The session's keyring, or NULL. Ask for it anew after an owner's expression
+ * ran: that may have made the session read its keys again.
+ */
+static dbcrypt_ring *
+keyring_of(const HealthCheck *check)
+{
+	return check->has_keyring ? loaded_ring() : NULL;
+}
+
+/* What is to be said of the key at this place of the keyring. */
+static void
+check_key(HealthCheck *check, dbcrypt_ring *ring, size_t i)
+{
+	const char *subject = psprintf("key %s", dbcrypt_ring_key_id(ring, i));
+	unsigned state = dbcrypt_ring_state(ring, i);
+
+	if (state & DBCRYPT_STATE_BAD_CANARY)
+		finding_add(check, SEVERITY_ERROR, subject, "does not match its canary",
+					"The key or its row in dbcrypt_keys was changed: restore the right one "
+					"before anything is encrypted.");
+	if (i == 0 && !(state & DBCRYPT_STATE_REGISTERED))
+		finding_add(check, SEVERITY_ERROR, subject,
+					"is the primary key and not registered: nothing can be encrypted",
+					"Run SELECT * FROM dbcrypt_register_keys().");
+	if (i == 0 && (state & DBCRYPT_STATE_REVOKED))
+		finding_add(check, SEVERITY_ERROR, subject,
+					"is the primary key and revoked: nothing can be encrypted",
+					"Put another key first in dbcrypt.key_file, or run dbcrypt_reinstate_key().");
+	else if (state & DBCRYPT_STATE_REVOKED)
+		finding_add(check, SEVERITY_WARNING, subject, "is revoked and still loaded",
+					"Remove it from dbcrypt.key_file once no other database needs it.");
+}
+
+void
+check_keyring(HealthCheck *check)
+{
+	ErrorData *error = read_without_waiting(load_keyring, NULL);
+	dbcrypt_ring *ring;
+
+	check->has_keyring = error == NULL;
+	if (error)
+		finding_add(check, SEVERITY_ERROR, "key ring", error_line(error),
+					error->hint ? error->hint
+								: "No value can be decrypted until this is repaired.");
+	check->known = catalog_keys();
+
+	ring = keyring_of(check);
+	if (ring == NULL)
+		return;
+	if (dbcrypt_ring_count(ring) == 0 && (check->registered != NIL || check->known != NIL))
+		finding_add(check, SEVERITY_ERROR, "key ring", "no encryption keys are configured",
+					"Set dbcrypt.key_file to the file of this database's keys.");
+	for (size_t i = 0; i < dbcrypt_ring_count(ring); i++)
+		check_key(check, ring, i);
+}
+
+ValueState
+state_under_key(const HealthCheck *check, const char *key_id)
+{
+	dbcrypt_ring *ring = keyring_of(check);
+	ListCell *cell;
+
+	foreach(cell, check->known)
+	{
+		RegisteredKey *key = lfirst(cell);
+
+		if (key->revoked && strcmp(key->key_id, key_id) == 0)
+			return STATE_REVOKED;
+	}
+	if (ring == NULL)
+		return STATE_PRIMARY; /* unknown; that is a finding already */
+	for (size_t i = 0; i < dbcrypt_ring_count(ring); i++)
+		if (strcmp(dbcrypt_ring_key_id(ring, i), key_id) == 0)
+			return i == 0 ? STATE_PRIMARY : STATE_OLD;
+	return STATE_NOT_LOADED;
+}

@@ -1,0 +1,260 @@
+/*
+ * check_launcher.c
+ *		Starts a worker for each database, one after the other, at server start and
+ *		after each reload; the worker runs dbcrypt_check() (see check_worker.c).
+ *
+ * The launcher belongs to no database. A worker holds up DROP DATABASE and CREATE
+ * DATABASE ... TEMPLATE, so the launcher looks now and then whether one waits, and
+ * then ends its worker.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_database.h"
+#include "commands/dbcommands.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "tcop/tcopprot.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+
+#include "health/check_launcher.h"
+#include "keys/settings.h"
+
+/* How often the launcher looks after its worker. */
+#define WATCH_MS 250
+
+/* How long a database that could not be checked waits for its next turn. */
+#define RETRY_MS 5000
+
+PGDLLEXPORT void dbcrypt_check_launcher_main(Datum argument);
+
+typedef struct Database
+{
+	Oid oid;
+	char *name;
+} Database;
+
+/* How the check of a database ended. */
+typedef enum CheckEnd
+{
+	CHECK_DONE,
+	CHECK_NO_WORKER, /* max_worker_processes is used up */
+	CHECK_CUT_SHORT	 /* someone drops or copies the database */
+} CheckEnd;
+
+/* Sleeps until a signal, or at most so long if that is not 0. */
+static void
+sleep_ms(long milliseconds)
+{
+	int events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (milliseconds > 0 ? WL_TIMEOUT : 0);
+
+	(void) WaitLatch(MyLatch, events, milliseconds, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
+/* The databases that accept connections, in the given context. */
+static List *
+connectable_databases(MemoryContext context)
+{
+	List *databases = NIL;
+	Relation rel;
+	TableScanDesc scan;
+	HeapTuple tuple;
+
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	rel = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(rel, 0, NULL);
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		Form_pg_database row = (Form_pg_database) GETSTRUCT(tuple);
+		MemoryContext caller;
+		Database *database;
+
+		if (!row->datallowconn || row->datconnlimit < -1) /* -2: half dropped */
+			continue;
+		caller = MemoryContextSwitchTo(context);
+		database = palloc(sizeof(Database));
+		database->oid = row->oid;
+		database->name = pstrdup(NameStr(row->datname));
+		databases = lappend(databases, database);
+		MemoryContextSwitchTo(caller);
+	}
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
+	CommitTransactionCommand();
+	return databases;
+}
+
+/* Whether someone holds the lock on a database that keeps connections out. */
+static bool
+database_is_wanted(Oid database)
+{
+	LOCKTAG tag;
+	bool wanted;
+
+	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, database, 0);
+	StartTransactionCommand();
+	wanted = LockAcquire(&tag, RowExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL;
+	CommitTransactionCommand();
+	return wanted;
+}
+
+/* Runs the check of one database in a worker, and waits for its end. */
+static CheckEnd
+check_database(const Database *database)
+{
+	BackgroundWorker worker = {0};
+	BackgroundWorkerHandle *handle;
+	BgwHandleStatus status;
+	pid_t pid;
+	bool cut_short = false;
+
+	if (database_is_wanted(database->oid))
+		return CHECK_CUT_SHORT;
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_ConsistentState;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	worker.bgw_main_arg = ObjectIdGetDatum(database->oid);
+	worker.bgw_notify_pid = MyProcPid;
+	strlcpy(worker.bgw_library_name, "dbcrypt", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "dbcrypt_check_worker_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "dbcrypt check", BGW_MAXLEN);
+	snprintf(worker.bgw_name, BGW_MAXLEN, "dbcrypt check of database %u", database->oid);
+	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
+		return CHECK_NO_WORKER;
+
+	while ((status = GetBackgroundWorkerPid(handle, &pid)) != BGWH_STOPPED)
+	{
+		if (ShutdownRequestPending ||
+			(status == BGWH_STARTED && !cut_short && database_is_wanted(database->oid)))
+		{
+			TerminateBackgroundWorker(handle);
+			cut_short = true;
+			if (!ShutdownRequestPending)
+				ereport(LOG, (errmsg("dbcrypt: the check of database \"%s\" gives way to a command "
+									 "that needs the database to itself",
+									 database->name),
+							  errdetail("It is run again later.")));
+		}
+		if (ShutdownRequestPending)
+			break;
+		sleep_ms(WATCH_MS);
+	}
+	pfree(handle);
+	return cut_short ? CHECK_CUT_SHORT : CHECK_DONE;
+}
+
+/* Whether the launcher has something else to do. */
+static bool
+is_signalled(void)
+{
+	return ShutdownRequestPending || ConfigReloadPending;
+}
+
+/* Checks every database, those that cannot be at once a little later. */
+static void
+check_databases(MemoryContext context)
+{
+	List *pending = NIL; /* OIDs, from the second round on */
+	bool complained = false;
+
+	do
+	{
+		List *again = NIL;
+		ListCell *cell;
+
+		foreach(cell, connectable_databases(context))
+		{
+			Database *database = lfirst(cell);
+			CheckEnd end;
+
+			if (pending != NIL && !list_member_oid(pending, database->oid))
+				continue;
+			if (is_signalled())
+				return;
+			end = check_database(database);
+			if (end == CHECK_NO_WORKER && !complained)
+			{
+				complained = true;
+				ereport(WARNING,
+						(errmsg("dbcrypt: no background worker is free to check database \"%s\"",
+								database->name),
+						 errhint("Raise max_worker_processes. The check is tried again every "
+								 "%d seconds.",
+								 RETRY_MS / 1000)));
+			}
+			if (end != CHECK_DONE)
+				again = lappend_oid(again, database->oid);
+		}
+		pending = again;
+		if (pending != NIL && !is_signalled())
+			sleep_ms(RETRY_MS);
+	} while (pending != NIL && !is_signalled());
+	if (pending == NIL)
+		ereport(DEBUG1, (errmsg_internal("dbcrypt: checked every database")));
+}
+
+/* Main function of the launcher. */
+void
+dbcrypt_check_launcher_main(Datum argument)
+{
+	MemoryContext context;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
+	context = AllocSetContextCreate(TopMemoryContext, "dbcrypt launcher", ALLOCSET_SMALL_SIZES);
+
+	while (!ShutdownRequestPending)
+	{
+		MemoryContextSwitchTo(context);
+		check_databases(context);
+		MemoryContextReset(context);
+		while (!is_signalled())
+			sleep_ms(0);
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+	}
+	proc_exit(0);
+}
+
+void
+check_launcher_init(void)
+{
+	BackgroundWorker launcher = {0};
+
+	if (!library_preloaded || IsBinaryUpgrade)
+		return;
+	launcher.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	launcher.bgw_start_time = BgWorkerStart_ConsistentState;
+	launcher.bgw_restart_time = BGW_DEFAULT_RESTART_INTERVAL;
+	strlcpy(launcher.bgw_library_name, "dbcrypt", BGW_MAXLEN);
+	strlcpy(launcher.bgw_function_name, "dbcrypt_check_launcher_main", BGW_MAXLEN);
+	strlcpy(launcher.bgw_name, "dbcrypt launcher", BGW_MAXLEN);
+	strlcpy(launcher.bgw_type, "dbcrypt launcher", BGW_MAXLEN);
+	RegisterBackgroundWorker(&launcher);
+}
