@@ -260,4 +260,5 @@ REVOKE EXECUTE ON PROCEDURE
     dbcrypt_rotate_in_place(regclass, name, text, int, float8, text, text, int, text, int,
                             bigint, bigint, bigint, bigint, bigint, bigint, bigint)
 FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION dbcrypt_loaded_keys(), dbcrypt_progress_rows() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION dbcrypt_loaded_keys(), dbcrypt_progress_rows(), dbcrypt_check()
+    TO pg_monitor;

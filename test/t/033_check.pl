@@ -105,13 +105,76 @@ like(reload_log($node), qr/WARNING:  dbcrypt: database "postgres", key ring: key
 	'and in the log');
 chmod 0600, key_file($node) or die;
 
-# ---- a table that is locked is not waited for ----
-my $holder = $node->background_psql('postgres', on_error_stop => 1);
-$holder->query_safe('BEGIN; LOCK TABLE people');
-is($node->safe_psql('postgres', $findings),
-	'notice|column public.people.secret|was locked and not looked at', 'a locked table');
-$holder->query_safe('COMMIT');
-$holder->quit;
+# ---- nothing that is locked is waited for ----
+# Findings while another session holds AccessExclusiveLock on a table. Without
+# the time limit a check that waits would hang the test.
+sub findings_beside_lock
+{
+	my ($table) = @_;
+	my $holder = $node->background_psql('postgres', on_error_stop => 1);
+	$holder->query_safe("BEGIN; LOCK TABLE $table");
+	my $found = $node->safe_psql('postgres', "SET statement_timeout = '60s'; $findings");
+	$holder->query_safe('COMMIT');
+	$holder->quit;
+	return $found;
+}
+
+is(findings_beside_lock('people'), 'notice|column public.people.secret|was locked and not looked at', 'a locked table');
+is(findings_beside_lock('dbcrypt_keys'), 'notice|table dbcrypt_keys|was locked and not looked at', 'dbcrypt_keys locked');
+is(findings_beside_lock('dbcrypt_columns'), 'notice|table dbcrypt_columns|was locked and not looked at',
+	'dbcrypt_columns locked');
+is(findings_beside_lock('dbcrypt_keys, dbcrypt_columns'),
+	"notice|table dbcrypt_keys|was locked and not looked at\nnotice|table dbcrypt_columns|was locked and not looked at",
+	'both locked');
+my $toast = $node->safe_psql('postgres', q{
+	CREATE TABLE long (s text);
+	ALTER TABLE long ALTER s SET STORAGE EXTERNAL;
+	INSERT INTO long VALUES (dbcrypt_encrypt(repeat('x', 10000)));
+	SELECT dbcrypt_register_column('long', 's');
+	SELECT reltoastrelid::regclass FROM pg_class WHERE oid = 'long'::regclass}) =~ s/^\s+//r;
+my $reindexer = $node->background_psql('postgres', on_error_stop => 1);
+$reindexer->query_safe("BEGIN; REINDEX INDEX ${toast}_index");
+is($node->safe_psql('postgres', "SET statement_timeout = '60s'; $findings"),
+	'notice|column public.long.s|was locked and not looked at', 'the index of a TOAST table locked');
+$reindexer->query_safe('ROLLBACK');
+$reindexer->quit;
+$node->safe_psql('postgres', 'DROP TABLE long');
+$node->safe_psql('postgres', q{
+	CREATE TABLE switches (is_on boolean);
+	INSERT INTO switches VALUES (true);
+	CREATE FUNCTION is_on() RETURNS boolean LANGUAGE plpgsql STABLE AS 'BEGIN RETURN (SELECT s.is_on FROM public.switches s); END';
+	CREATE TABLE adopted (s text);
+	SELECT dbcrypt_adopt('adopted', 's', 'lockbox', '{"where": "public.is_on()"}');
+	INSERT INTO adopted VALUES ('¡');
+	SELECT dbcrypt_encrypt_column('adopted', 's')});
+is($node->safe_psql('postgres', $findings), '', 'an expression that reads another table');
+is(findings_beside_lock('switches'), 'notice|column public.adopted.s|was locked and not looked at',
+	'... and that table is locked');
+$node->safe_psql('postgres', q{SELECT dbcrypt_unregister_column('adopted', 's'); DROP TABLE adopted, switches; DROP FUNCTION is_on});
+
+# ---- for pg_monitor, who sees no value ----
+$node->safe_psql('postgres', q{
+	CREATE ROLE monitor LOGIN IN ROLE pg_monitor;
+	CREATE TABLE notes (note text, s text);
+	SELECT dbcrypt_adopt('notes', 's', 'lockbox', '{"where": "note::int > 0"}');
+	INSERT INTO notes VALUES ('confidential', 'x');
+	CREATE TABLE clear AS SELECT 'confidential' AS s;
+	SELECT dbcrypt_register_column('clear', 's')});
+my @monitor = (extra_params => [ '-U', 'monitor' ]);
+my $superuser_finding = 'error|column public.notes.s|its values could not be looked at: invalid input syntax for type integer: "confidential"';
+my $plaintext = 'warning|column public.clear.s|values that are not encrypted: 1, first in public.clear (0,1)';
+is($node->safe_psql('postgres', $findings), "$superuser_finding\n$plaintext", 'an error that quotes a row');
+is( $node->safe_psql('postgres', $findings, @monitor),
+	"error|column public.notes.s|its values could not be looked at: SQLSTATE 22P02\n$plaintext",
+	'... is not quoted to pg_monitor');
+like(psql_error($node, 'SELECT * FROM notes', @monitor), qr/permission denied/, '... who may not read the table');
+$node->safe_psql('postgres', q{SELECT dbcrypt_unregister_column('notes', 's'), dbcrypt_unregister_column('clear', 's');
+	DROP TABLE notes, clear});
+like($node->safe_psql('postgres', "SET dbcrypt.key_file = ''; $findings"),
+	qr/^error\|key ring\|no encryption keys/, 'a superuser sees the same ...');
+$node->safe_psql('postgres', 'ALTER ROLE monitor SET dbcrypt.key_file = \'\'');
+like($node->safe_psql('postgres', $findings, @monitor), qr/^error\|key ring\|no encryption keys/, '... as pg_monitor');
+$node->safe_psql('postgres', 'DROP ROLE monitor');
 
 # ---- literal keys ----
 my $literal = key_hex(9);
