@@ -108,6 +108,25 @@ WITH w AS (INSERT INTO written VALUES ('dbc1AXLNboQixAcAERERERERERERERERoj3jOq9g
 SELECT count(*) FROM written;
 DROP TABLE written;
 
+-- What is in the way of a revocation, and what to do: rotate only where that works.
+CREATE TABLE hinted (v text);
+SELECT dbcrypt_register_column('hinted', 'v');
+INSERT INTO hinted VALUES ('dbc1AXLNboQixAcAERERERERERERERERoj3jOq9gTKDxH6sH6t5ZeeVQzrCJUQ==');
+SELECT dbcrypt_revoke_key('72cd6e8422c407');
+SET dbcrypt.keys = :'key2';
+SELECT dbcrypt_revoke_key('72cd6e8422c407');
+SET dbcrypt.keys = :'both';
+SELECT dbcrypt_unregister_column('hinted', 'v');
+SELECT dbcrypt_revoke_key('72cd6e8422c407');
+SELECT dbcrypt_register_column('hinted', 'v');
+SELECT dbcrypt_revoke_key('72cd6e8422c407');
+SELECT dbcrypt_reinstate_key('72cd6e8422c407');
+DROP TABLE hinted;
+CREATE TABLE hinted AS SELECT overlay(dbcrypt_encrypt('x'::bytea) PLACING '\x01' FROM 12) AS v;
+SELECT dbcrypt_register_column('hinted', 'v');
+SELECT dbcrypt_revoke_key('72cd6e8422c407');
+DROP TABLE hinted;
+
 -- Revoke and reinstate, and what each makes of the ring.
 SELECT dbcrypt_revoke_key('75877bb41d393b');
 SELECT dbcrypt_revoke_key('72cd6e8422c407');

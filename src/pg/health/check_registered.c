@@ -134,7 +134,6 @@ report_tally(HealthCheck *check, const char *subject, const TargetColumn *target
 			 const Tally *tally)
 {
 	const char *first = tally->nexamples > 0 ? tally->examples[0] : "";
-	const char *key_id = tally->key_id[0] ? tally->key_id : "of several ids";
 	const char *what;
 	const char *hint;
 
@@ -153,12 +152,14 @@ report_tally(HealthCheck *check, const char *subject, const TargetColumn *target
 						"Encrypt them with dbcrypt_encrypt_column().");
 			return;
 		case STATE_REVOKED:
-			what = psprintf("values under revoked key %s", key_id);
+			what = psprintf("values under revoked key %s", tally->key_id);
 			hint = "Run dbcrypt_reinstate_key(), and rotate the column before the key is revoked "
 				   "again.";
 			break;
 		case STATE_NOT_LOADED:
-			what = psprintf("values under key %s, which is not loaded", key_id);
+			what = tally->key_id[0]
+					   ? psprintf("values under key %s, which is not loaded", tally->key_id)
+					   : "values under keys that are not loaded";
 			hint = "Add the key to dbcrypt.key_file, below the primary key.";
 			break;
 		case STATE_FAILED:

@@ -1,6 +1,7 @@
 /*
  * revocation.c
- *		A key is revoked when no registered column holds a value under it.
+ *		dbcrypt_revoke_key and dbcrypt_reinstate_key: a key is revoked only when no
+ *		registered column holds a value under it.
  */
 #include "postgres.h"
 
@@ -28,32 +29,107 @@
 PG_FUNCTION_INFO_V1(dbcrypt_revoke_key);
 PG_FUNCTION_INFO_V1(dbcrypt_reinstate_key);
 
-/* A search for the values of a key that shall be revoked. */
+/* A search for values of a key that is to be revoked. */
 typedef struct KeySearch
 {
 	const char *key_id;
-	const TargetColumn *target;
-	StringInfoData uses; /* a line for each relation that has one */
+	const TargetColumn *target; /* the column at work */
+	StringInfoData uses;		/* a line for each relation with a value that is in the way */
+	bool named;					/* some are under the key */
+	bool not_loaded;			/* some name a key that is not loaded */
+	bool unreadable;			/* some are of a newer format, or damaged */
+	bool undecryptable;			/* some name no key, and no loaded key decrypts them */
 } KeySearch;
 
-/* Notes the first value under the key, or one that any key might be behind. */
+/*
+ * Notes the first value of a relation that is under the key, or that may be:
+ * whatever no loaded key decrypts might need this one.
+ */
 static bool
 note_use(void *arg, Relation rel, ValueState state, const char *key_id, ItemPointer tid)
 {
 	KeySearch *search = arg;
 	bool unknown = key_id[0] == '\0' && (state == STATE_NOT_LOADED || state == STATE_FAILED);
+	const char *why = "";
 
 	if (!unknown && strcmp(key_id, search->key_id) != 0)
 		return true;
+	if (!unknown)
+		search->named = true;
+	else if (state == STATE_NOT_LOADED)
+	{
+		search->not_loaded = true;
+		why = ", under a key that is not loaded";
+	}
+	else if (column_names_key(search->target))
+	{
+		search->unreadable = true;
+		why = ", of a newer format or damaged";
+	}
+	else
+	{
+		search->undecryptable = true;
+		why = ", which no loaded key decrypts";
+	}
 	appendStringInfo(&search->uses, "%sTable \"%s.%s\", column \"%s\", row (%u,%u)%s.",
 					 search->uses.len > 0 ? "\n" : "",
 					 get_namespace_name(RelationGetNamespace(rel)), RelationGetRelationName(rel),
 					 search->target->name, ItemPointerGetBlockNumber(tid),
-					 ItemPointerGetOffsetNumber(tid), unknown ? ", which no loaded key opens" : "");
+					 ItemPointerGetOffsetNumber(tid), why);
 	return false;
 }
 
-/* Refuses while a registered column holds a value under the key. Stops writers. */
+/* Looks at the tables of the column at work. They are locked against writers. */
+static void
+search_column(KeySearch *search)
+{
+	ListCell *cell;
+
+	foreach(cell, column_lock_members(search->target->relid, ShareLock))
+	{
+		Relation rel = relation_open(lfirst_oid(cell), NoLock);
+
+		/* The statement that calls this may be writing too; nobody sees its rows yet. */
+		CheckTableNotInUse(rel, "revoke a key of");
+		if (rel->rd_rel->relkind == RELKIND_RELATION &&
+			get_attnum(RelationGetRelid(rel), search->target->name) > 0)
+			identify_values(rel, search->target, note_use, search);
+		relation_close(rel, NoLock);
+	}
+}
+
+/*
+ * What makes the revocation possible. Rotation stops at a value that cannot be
+ * decrypted, so it is no help before such a value is dealt with.
+ */
+static const char *
+hint_for(const KeySearch *search)
+{
+	dbcrypt_ring *ring = session_ring();
+
+	if (search->undecryptable)
+		return "Add the key of these values to dbcrypt.key_file, below the primary key, correct "
+			   "the column's options in dbcrypt_columns, or repair the rows that "
+			   "dbcrypt_verify() names; then run dbcrypt_rotate_all().";
+	if (search->unreadable)
+		return "Update the dbcrypt extension, or repair the rows that dbcrypt_verify() names; "
+			   "then run dbcrypt_rotate_all().";
+	if (search->not_loaded)
+		return "Add the key of these values to dbcrypt.key_file, below the primary key, and run "
+			   "dbcrypt_rotate_all() first.";
+	for (size_t i = 0; i < dbcrypt_ring_count(ring); i++)
+		if (strcmp(dbcrypt_ring_key_id(ring, i), search->key_id) == 0)
+			return dbcrypt_ring_state(ring, i) & DBCRYPT_STATE_REVOKED
+					   ? "Run dbcrypt_reinstate_key() and dbcrypt_rotate_all() first."
+					   : "Run dbcrypt_rotate_all() first.";
+	return "Add the key to dbcrypt.key_file, below the primary key, and run "
+		   "dbcrypt_rotate_all() first.";
+}
+
+/*
+ * Refuses while a registered column holds a value that is, or may be, under the
+ * key. No column is registered and no value written until the transaction ends.
+ */
 static void
 check_key_unused(const char *key_id)
 {
@@ -64,26 +140,18 @@ check_key_unused(const char *key_id)
 	LockRelationOid(catalog_relation("dbcrypt_columns"), ShareLock);
 	foreach(cell, columns_registered())
 	{
-		ListCell *member;
-
 		search.target = lfirst(cell);
-		foreach(member, column_lock_members(search.target->relid, ShareLock))
-		{
-			Relation rel = relation_open(lfirst_oid(member), NoLock);
-
-			/* The statement that asks may be writing too, unseen. */
-			CheckTableNotInUse(rel, "revoke a key of");
-			if (rel->rd_rel->relkind == RELKIND_RELATION &&
-				get_attnum(RelationGetRelid(rel), search.target->name) > 0)
-				identify_values(rel, search.target, note_use, &search);
-			relation_close(rel, NoLock);
-		}
+		search_column(&search);
 	}
-	if (search.uses.len > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("encryption key %s is still in use", key_id),
-				 errdetail("%s", search.uses.data), errhint("Run dbcrypt_rotate_all() first.")));
+	if (search.uses.len == 0)
+		return;
+	if (search.named)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+						errmsg("encryption key %s is still in use", key_id),
+						errdetail("%s", search.uses.data), errhint("%s", hint_for(&search))));
+	ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+					errmsg("encryption key %s may still be in use", key_id),
+					errdetail("%s", search.uses.data), errhint("%s", hint_for(&search))));
 }
 
 /* Sets or clears revoked_at of a registered key. */
@@ -107,7 +175,7 @@ set_revoked(text *key_id, const char *revoked_at)
 				 errhint("Only a registered key can be revoked; see dbcrypt_register_keys().")));
 }
 
-/* dbcrypt_revoke_key(key_id text): from its commit on, nobody uses the key. */
+/* dbcrypt_revoke_key(key_id text): nobody uses the key once this is committed. */
 Datum
 dbcrypt_revoke_key(PG_FUNCTION_ARGS)
 {
@@ -127,7 +195,7 @@ dbcrypt_revoke_key(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* dbcrypt_reinstate_key(key_id text) */
+/* dbcrypt_reinstate_key(key_id text): the key may be used again. */
 Datum
 dbcrypt_reinstate_key(PG_FUNCTION_ARGS)
 {
