@@ -9,6 +9,7 @@
 #include "health/findings.h"
 #include "health/reading.h"
 #include "keys/key_catalog.h"
+#include "keys/keyring.h"
 #include "keys/loaded_ring.h"
 #include "keys/session_keyring.h"
 #include "values/codec.h"
@@ -91,8 +92,13 @@ state_under_key(const HealthCheck *check, const char *key_id)
 	}
 	if (ring == NULL)
 		return STATE_PRIMARY; /* unknown; that is a finding already */
-	for (size_t i = 0; i < dbcrypt_ring_count(ring); i++)
-		if (strcmp(dbcrypt_ring_key_id(ring, i), key_id) == 0)
-			return i == 0 ? STATE_PRIMARY : STATE_OLD;
-	return STATE_NOT_LOADED;
+	switch (keyring_find(ring, key_id))
+	{
+		case -1:
+			return STATE_NOT_LOADED;
+		case 0:
+			return STATE_PRIMARY;
+		default:
+			return STATE_OLD;
+	}
 }

@@ -21,6 +21,7 @@
 #include "columns/registry.h"
 #include "columns/target.h"
 #include "core/core.h"
+#include "keys/keyring.h"
 #include "keys/session_keyring.h"
 #include "rows/identify.h"
 #include "support/catalog.h"
@@ -106,6 +107,7 @@ static const char *
 hint_for(const KeySearch *search)
 {
 	dbcrypt_ring *ring = session_ring();
+	int key = keyring_find(ring, search->key_id);
 
 	if (search->undecryptable)
 		return "Add the key of these values to dbcrypt.key_file, below the primary key, correct "
@@ -117,11 +119,10 @@ hint_for(const KeySearch *search)
 	if (search->not_loaded)
 		return "Add the key of these values to dbcrypt.key_file, below the primary key, and run "
 			   "dbcrypt_rotate_all() first.";
-	for (size_t i = 0; i < dbcrypt_ring_count(ring); i++)
-		if (strcmp(dbcrypt_ring_key_id(ring, i), search->key_id) == 0)
-			return dbcrypt_ring_state(ring, i) & DBCRYPT_STATE_REVOKED
-					   ? "Run dbcrypt_reinstate_key() and dbcrypt_rotate_all() first."
-					   : "Run dbcrypt_rotate_all() first.";
+	if (key >= 0 && (dbcrypt_ring_state(ring, key) & DBCRYPT_STATE_REVOKED))
+		return "Run dbcrypt_reinstate_key() and dbcrypt_rotate_all() first.";
+	if (key >= 0)
+		return "Run dbcrypt_rotate_all() first.";
 	return "Add the key to dbcrypt.key_file, below the primary key, and run "
 		   "dbcrypt_rotate_all() first.";
 }
@@ -185,7 +186,7 @@ dbcrypt_revoke_key(PG_FUNCTION_ARGS)
 
 	PreventCommandDuringRecovery("dbcrypt_revoke_key");
 	ring = session_ring();
-	if (dbcrypt_ring_count(ring) > 0 && strcmp(id, dbcrypt_ring_key_id(ring, 0)) == 0)
+	if (keyring_find(ring, id) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE), errmsg("encryption key %s is still in use", id),
 				 errdetail("It is the primary key of this session."),
