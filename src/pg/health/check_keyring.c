@@ -12,7 +12,7 @@
 #include "keys/keyring.h"
 #include "keys/loaded_ring.h"
 #include "keys/session_keyring.h"
-#include "values/codec.h"
+#include "values/codec_inspect.h"
 
 static void
 load_keyring(void *arg)

@@ -6,7 +6,7 @@
 #define DBCRYPT_CHECK_KEYRING_H
 
 #include "health/findings.h"
-#include "values/codec.h"
+#include "values/codec_inspect.h"
 
 /* Reads the session's keys and dbcrypt_keys, and compares them. */
 extern void check_keyring(HealthCheck *check);

@@ -21,7 +21,7 @@
 #include "lifecycle/verify.h"
 #include "rows/identify.h"
 #include "support/run_as.h"
-#include "values/codec.h"
+#include "values/codec_inspect.h"
 
 /* One table of a registered column, and the counts of the column's values. */
 typedef struct Member

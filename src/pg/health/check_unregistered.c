@@ -20,7 +20,7 @@
 #include "health/findings.h"
 #include "health/reading.h"
 #include "support/catalog.h"
-#include "values/codec.h"
+#include "values/codec_inspect.h"
 
 /* How much of a table is looked at. */
 #define SAMPLE_BLOCKS 64
