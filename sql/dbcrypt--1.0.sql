@@ -1,6 +1,10 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION dbcrypt" to load this file. \quit
 
+-- Others may have created operators and functions in the extension's schema before.
+-- So names are qualified, operators too, and operands have exactly the types that
+-- an operator of pg_catalog takes.
+
 ---------------------------------------------------------------------
 -- Values
 ---------------------------------------------------------------------
@@ -38,8 +42,8 @@ AS 'MODULE_PATHNAME', 'dbcrypt_generate_key_sql' LANGUAGE C VOLATILE PARALLEL SA
 ---------------------------------------------------------------------
 
 CREATE TABLE dbcrypt_keys (
-    key_id text PRIMARY KEY CHECK (key_id ~ '^[0-9a-f]{14}$'),
-    created_at timestamptz NOT NULL DEFAULT now(),
+    key_id text PRIMARY KEY CHECK (key_id OPERATOR(pg_catalog.~) '^[0-9a-f]{14}$'),
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     revoked_at timestamptz,
     canary text NOT NULL,
     comment text
@@ -71,7 +75,7 @@ CREATE VIEW dbcrypt_key_status AS
            k.revoked_at,
            l.canary_ok
       FROM @extschema@.dbcrypt_keys k
-      FULL JOIN @extschema@.dbcrypt_loaded_keys() l ON l.key_id = k.key_id
+      FULL JOIN @extschema@.dbcrypt_loaded_keys() l ON l.key_id OPERATOR(pg_catalog.=) k.key_id
      ORDER BY 2 DESC, 3 DESC, k.created_at, 1;
 
 ---------------------------------------------------------------------
@@ -195,16 +199,24 @@ AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 -- Names are known for the current database alone, as in pg_stat_progress_vacuum.
 CREATE VIEW dbcrypt_progress AS
     SELECT p.pid, d.datname AS database, p.relid,
-           CASE WHEN d.datname = current_database() THEN p.relid::regclass END AS "table",
-           CASE WHEN d.datname = current_database() THEN a.attname END AS "column",
+           CASE WHEN d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
+                THEN p.relid::pg_catalog.regclass END AS "table",
+           CASE WHEN d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
+                THEN a.attname END AS "column",
            p.phase, p.blocks_total, p.blocks_done, p.rotated, p.started,
-           CASE WHEN p.blocks_done > 0 AND p.blocks_total >= p.blocks_done
-                THEN p.counted_since + (clock_timestamp() - p.counted_since)
-                                       * (p.blocks_total::float8 / p.blocks_done)
+           CASE WHEN p.blocks_done OPERATOR(pg_catalog.>) 0
+                 AND p.blocks_total OPERATOR(pg_catalog.>=) p.blocks_done
+                THEN p.counted_since OPERATOR(pg_catalog.+)
+                     ((pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) p.counted_since)
+                      OPERATOR(pg_catalog.*)
+                      (p.blocks_total::pg_catalog.float8
+                       OPERATOR(pg_catalog./) p.blocks_done::pg_catalog.float8))
             END AS estimated_end
       FROM @extschema@.dbcrypt_progress_rows() p
-      LEFT JOIN pg_catalog.pg_database d ON d.oid = p.datid
-      LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = p.relid AND a.attnum = p.attnum;
+      LEFT JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) p.datid
+      LEFT JOIN pg_catalog.pg_attribute a
+             ON a.attrelid OPERATOR(pg_catalog.=) p.relid
+            AND a.attnum OPERATOR(pg_catalog.=) p.attnum;
 
 ---------------------------------------------------------------------
 -- A column's life
