@@ -4,31 +4,17 @@
  *		dbcrypt_keys with a row for each key's digest, to which every column of
  *		key ids refers by a foreign key.
  *
- * dbcrypt writes below the executor, where no foreign key is checked. So the
- * referenced row is seen to, and locked, before values are written; a key is
- * revoked by an ordinary UPDATE, in which PostgreSQL looks for references.
+ * dbcrypt writes below the executor, where no foreign key is checked. So it makes
+ * sure that the referenced row is there, and locks it, before it writes values. It
+ * revokes a key by an ordinary UPDATE, in which PostgreSQL looks for references.
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/relation.h"
-#include "access/table.h"
-#include "access/xact.h"
-#include "catalog/pg_class.h"
-#include "catalog/pg_constraint.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "fmgr.h"
-#include "funcapi.h"
-#include "miscadmin.h"
 #include "storage/lmgr.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
-#include "utils/syscache.h"
 
 #include "columns/application_catalog.h"
 #include "columns/members.h"
@@ -39,6 +25,7 @@
 #include "rows/application_keys.h"
 #include "support/errors.h"
 #include "support/run_as.h"
+#include "support/subtransaction.h"
 
 /* What each row's column "test" holds, encrypted under the row's key. */
 #define TEST_PLAINTEXT "coder"
@@ -46,8 +33,8 @@
 /* ---- statements on a catalog ---- */
 
 /*
- * Runs a statement as the catalog's owner, with %s in it for the catalog and $1
- * and $2 for two texts; rows it found or changed. Needs SPI.
+ * Runs a statement as the catalog's owner: %s in it stands for the catalog, $1 and
+ * $2 for two texts. Returns how many rows it found or changed. Needs SPI.
  */
 static uint64
 execute(Oid catalog, const char *statement, const char *first, const char *second)
@@ -70,6 +57,7 @@ execute(Oid catalog, const char *statement, const char *first, const char *secon
 	return SPI_processed;
 }
 
+/* Locks a key's row against deletion and revocation; false if there is none. */
 static bool
 hold_row(Oid catalog, const char *digest)
 {
@@ -77,7 +65,7 @@ hold_row(Oid catalog, const char *digest)
 				   NULL) > 0;
 }
 
-/* The catalog's test text under the primary key, as it stands in a column. */
+/* The catalog's test text encrypted under the primary key. */
 static char *
 seal_test(const dbcrypt_scheme *scheme)
 {
@@ -94,11 +82,11 @@ seal_test(const dbcrypt_scheme *scheme)
 	return (char *) sealed.value;
 }
 
-/* Gives the primary key its row, unless someone else did meanwhile. */
+/* Gives the primary key its row, unless another transaction did meanwhile. */
 static void
 add_row(Oid catalog, const dbcrypt_scheme *scheme, const char *digest)
 {
-	/* Others may go on to refer to rows, but not to add keys. */
+	/* Other transactions may still refer to rows, but not add keys. */
 	LockRelationOid(catalog, ShareRowExclusiveLock);
 	if (hold_row(catalog, digest))
 		return;
@@ -132,49 +120,60 @@ application_keys_hold(Relation rel, AttrNumber companion, const dbcrypt_scheme *
 	SPI_finish();
 }
 
-/* Revokes a key as the application does; says so where values still refer to it. */
+/* A key's row in a catalog. */
+typedef struct CatalogKey
+{
+	Oid catalog;
+	const char *digest;
+} CatalogKey;
+
+/* Revokes a key as the application does, as an action of subtransaction_run. */
+static void
+revoke_row(void *arg)
+{
+	const CatalogKey *key = arg;
+
+	(void) execute(key->catalog,
+				   "UPDATE %s SET revoked_key_digest = active_key_digest, "
+				   "active_key_digest = NULL, revoked_at = now() WHERE active_key_digest = $1",
+				   key->digest, NULL);
+}
+
+/* Revokes a key in a catalog; a notice says so where values still refer to it. */
 static void
 revoke_in_catalog(Oid catalog, const char *digest)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	CatalogKey key = {catalog, digest};
+	ErrorData *error = subtransaction_run(revoke_row, &key);
 
-	BeginInternalSubTransaction(NULL);
-	PG_TRY();
-	{
-		(void) execute(catalog,
-					   "UPDATE %s SET revoked_key_digest = active_key_digest, "
-					   "active_key_digest = NULL, revoked_at = now() WHERE active_key_digest = $1",
-					   digest, NULL);
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-	}
-	PG_CATCH();
-	{
-		ErrorData *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-
-		/* First: an error out of a subtransaction would leave the session in its transaction. */
-		RollbackAndReleaseCurrentSubTransaction();
-		if (error->sqlerrcode != ERRCODE_FOREIGN_KEY_VIOLATION)
-			ReThrowError(error);
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		ereport(NOTICE,
-				(errmsg("key %s is still in use by the application, and not revoked", digest),
-				 error->detail ? errdetail_internal("%s", error->detail) : 0));
-	}
-	PG_END_TRY();
+	if (error == NULL)
+		return;
+	if (error->sqlerrcode != ERRCODE_FOREIGN_KEY_VIOLATION)
+		ReThrowError(error);
+	ereport(NOTICE, (errmsg("key %s is still in use by the application, and not revoked", digest),
+					 error->detail ? errdetail_internal("%s", error->detail) : 0));
 }
 
-/* The catalogs that a target's tables refer to, added to a list of OIDs. */
-static List *
-add_catalogs(List *catalogs, const TargetColumn *target)
+/* Revokes in a catalog every key of the ring but the primary one. */
+static void
+revoke_old_keys(Oid catalog, const dbcrypt_scheme *scheme)
 {
+	for (size_t i = 1; i < dbcrypt_ring_count(session_ring()); i++)
+	{
+		char *digest = pstrdup(dbcrypt_scheme_key_name(scheme, session_ring(), i));
+
+		SPI_connect();
+		if (execute(catalog, "SELECT FROM %s WHERE active_key_digest = $1", digest, NULL) > 0)
+			revoke_in_catalog(catalog, digest);
+		SPI_finish();
+	}
+}
+
+/* The OIDs of the catalogs that a target's tables refer to. */
+static List *
+catalogs_of(const TargetColumn *target)
+{
+	List *catalogs = NIL;
 	ListCell *cell;
 
 	foreach(cell, column_members(target->relid, NoLock))
@@ -202,18 +201,9 @@ application_keys_revoke_unused(List *targets)
 
 		if (target->options.companion == NULL)
 			continue;
-		catalogs = list_difference_oid(add_catalogs(NIL, target), done);
+		catalogs = list_difference_oid(catalogs_of(target), done);
 		done = list_concat(done, catalogs);
 		foreach(catalog, catalogs)
-			for (size_t i = 1; i < dbcrypt_ring_count(session_ring()); i++)
-			{
-				char *digest = pstrdup(dbcrypt_scheme_key_name(target->scheme, session_ring(), i));
-
-				SPI_connect();
-				if (execute(lfirst_oid(catalog), "SELECT FROM %s WHERE active_key_digest = $1",
-							digest, NULL) > 0)
-					revoke_in_catalog(lfirst_oid(catalog), digest);
-				SPI_finish();
-			}
+			revoke_old_keys(lfirst_oid(catalog), target->scheme);
 	}
 }

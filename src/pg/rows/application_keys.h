@@ -12,14 +12,15 @@
 #include "core/core.h"
 
 /*
- * Before values are written into a relation: sees that the catalog, if it has
- * one, holds the primary key, and holds that row until the transaction ends.
+ * To be called before values are written into a relation: makes sure that its
+ * catalog, if it has one, holds the primary key, and locks that row until the
+ * transaction ends.
  */
 extern void application_keys_hold(Relation rel, AttrNumber companion, const dbcrypt_scheme *scheme);
 
 /*
- * After a rotation: revokes in the catalogs of these targets (TargetColumn) the
- * other keys of the ring, those still referred to excepted.
+ * To be called after a rotation: revokes in the catalogs of these targets
+ * (TargetColumn) all keys of the ring but the primary one and those still in use.
  */
 extern void application_keys_revoke_unused(List *targets);
 

@@ -5,36 +5,41 @@
  */
 #include "postgres.h"
 
-#include "executor/executor.h"
-
-#include "access/tableam.h"
-#include "miscadmin.h"
 #include "utils/snapmgr.h"
 
 #include "columns/options.h"
 #include "columns/target.h"
+#include "rows/column_scan.h"
 #include "rows/identify.h"
-#include "rows/row_updater.h"
-#include "support/compat.h"
 #include "values/codec_inspect.h"
 
-/* The values of one row, on their way to the caller's visitor. */
-typedef struct RowVisit
+/* Where a scan is, on its way to the caller's visitor. */
+typedef struct Identification
 {
-	Relation rel;
-	ItemPointer tid;
+	ColumnScan scan;
 	IdentifyVisitor visit;
 	void *arg;
-	bool more;
-} RowVisit;
+	bool more; /* false once the visitor has seen enough */
+} Identification;
 
+/* Passes a value of the row on with its place, as a ValueVisitor. */
 static void
 visit_value(void *arg, ValueState state, const char *key_id)
 {
-	RowVisit *row = arg;
+	Identification *self = arg;
 
-	if (row->more)
-		row->more = row->visit(row->arg, row->rel, state, key_id, row->tid);
+	if (self->more)
+		self->more = self->visit(self->arg, self->scan.rel, state, key_id, &self->scan.tid);
+}
+
+/* Visits the values of one row. */
+static bool
+visit_row(ColumnScan *scan, void *arg)
+{
+	Identification *self = arg;
+
+	codec_identify(&scan->codec, scan->row, visit_value, self);
+	return self->more;
 }
 
 void
@@ -42,25 +47,15 @@ identify_values(Relation rel, const TargetColumn *target, IdentifyVisitor visit,
 {
 	TargetColumn bare = *target;
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	RowUpdater updater;
-	TableScanDesc scan;
-	RowVisit row = {.rel = rel, .tid = &updater.scan.tid, .visit = visit, .arg = arg, .more = true};
+	Identification self = {.visit = visit, .arg = arg, .more = true};
 
 	/* An envelope names its key: no AAD expression, working or not, is needed. */
 	if (bare.scheme == NULL || bare.scheme == scheme_native())
 		bare.aad = NULL;
 	PushActiveSnapshot(snapshot);
-	updater_begin(&updater, rel, &bare, true);
-	scan = compat_beginscan(rel, snapshot);
-	while (row.more && table_scan_getnextslot(scan, ForwardScanDirection, updater.scan.row))
-	{
-		CHECK_FOR_INTERRUPTS();
-		updater.scan.tid = updater.scan.row->tts_tid;
-		codec_identify(&updater.scan.codec, updater.scan.row, visit_value, &row);
-		ResetPerTupleExprContext(updater.scan.estate);
-	}
-	table_endscan(scan);
-	updater_end(&updater);
+	column_scan_begin(&self.scan, rel, &bare);
+	column_scan_rows(&self.scan, snapshot, visit_row, &self);
+	column_scan_end(&self.scan);
 	PopActiveSnapshot();
 	UnregisterSnapshot(snapshot);
 }

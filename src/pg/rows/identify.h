@@ -10,7 +10,7 @@
 #include "columns/target.h"
 #include "values/codec_inspect.h"
 
-/* A value that is not NULL; false ends the scan. */
+/* Called for each value that is not NULL, with its place; false ends the scan. */
 typedef bool (*IdentifyVisitor)(void *arg, Relation rel, ValueState state, const char *key_id,
 								ItemPointer tid);
 

@@ -25,7 +25,7 @@
 #include "values/codec.h"
 #include "values/codec_change.h"
 
-/* The range table of the executor's state: the relation, and which columns change. */
+/* Gives the executor's state its range table: the relation, and which columns change. */
 static void
 init_range_table(RowUpdater *updater)
 {
@@ -45,7 +45,7 @@ init_range_table(RowUpdater *updater)
 }
 
 void
-updater_begin(RowUpdater *updater, Relation rel, const TargetColumn *target, bool read_only)
+updater_begin(RowUpdater *updater, Relation rel, const TargetColumn *target, bool build_only)
 {
 	const ColumnCodec *codec = &updater->scan.codec;
 	EState *estate;
@@ -58,7 +58,7 @@ updater_begin(RowUpdater *updater, Relation rel, const TargetColumn *target, boo
 	updater->result = makeNode(ResultRelInfo);
 	InitResultRelInfo(updater->result, rel, 1, NULL, 0);
 	updater->updated = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
-	if (read_only)
+	if (build_only)
 		return;
 
 	CheckCmdReplicaIdentity(rel, CMD_UPDATE);
@@ -147,8 +147,9 @@ lock_without_waiting(RowUpdater *updater)
 }
 
 /*
- * Whether one of these deferrable indexes may read what has changed. The others
- * conflict with a row of someone else's, who checks it when it commits.
+ * Whether one of these deferrable indexes may read what has changed. An index that
+ * does not may conflict with another transaction's row all the same; that
+ * transaction checks it when it commits.
  */
 static bool
 concerns_change(Relation rel, const List *indexes, const ColumnChange *change)
@@ -174,7 +175,10 @@ concerns_change(Relation rel, const List *indexes, const ColumnChange *change)
 	return concerns;
 }
 
-/* Writes updater->updated over the row at updater->scan.tid, marked with our origin. */
+/*
+ * Replaces the row at updater->scan.tid by updater->updated. The change is marked
+ * with our replication origin, whatever happens.
+ */
 static TM_Result
 update_tuple(RowUpdater *updater, TM_FailureData *failure, LockTupleMode *lockmode, bool *cold,
 			 List **rechecks)
@@ -209,18 +213,50 @@ updater_reencrypt_row(RowUpdater *updater)
 	return updater_update_row(updater, reencrypt);
 }
 
+/*
+ * Writes the change over the row at updater->scan.tid. VALUE_CHANGED if that is
+ * done; VALUE_GONE if the row was deleted meanwhile. Where it was changed, its
+ * newest version is locked and in updater->scan.row: VALUE_CURRENT, and the change
+ * must be computed again.
+ */
+static ValueOutcome
+write_change(RowUpdater *updater, const ColumnChange *change)
+{
+	TM_FailureData failure;
+	LockTupleMode lockmode;
+	TM_Result status;
+	bool cold;
+	List *rechecks;
+
+	updater->scan.writing = true;
+	updater_build_row(updater, change);
+	status = update_tuple(updater, &failure, &lockmode, &cold, &rechecks);
+	updater->scan.writing = false;
+	if (status == TM_Ok)
+	{
+		updater->cold_updates += cold;
+		if (concerns_change(updater->scan.rel, rechecks, change))
+			ereport(ERROR, (errcode(ERRCODE_UNIQUE_VIOLATION),
+							errmsg("row conflicts with a deferred constraint"),
+							errhint("Run SET CONSTRAINTS ALL IMMEDIATE first.")));
+		return VALUE_CHANGED;
+	}
+	if (status != TM_Updated && status != TM_Deleted)
+		elog(ERROR, "unexpected result %d of updating a row", (int) status);
+	if (ItemPointerIndicatesMovedPartitions(&failure.ctid))
+		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+						errmsg("row was moved to another partition by a concurrent update"),
+						errhint("Call the function again.")));
+	return lock_newest_version(updater, &updater->scan.tid, lockmode) ? VALUE_CURRENT : VALUE_GONE;
+}
+
 ValueOutcome
 updater_update_row(RowUpdater *updater, CodecFunction function)
 {
 	for (;;)
 	{
 		ColumnChange change;
-		TM_FailureData failure;
-		LockTupleMode lockmode;
-		TM_Result status;
 		ValueOutcome outcome;
-		bool cold;
-		List *rechecks;
 
 		updater->scan.tid = updater->scan.row->tts_tid;
 		outcome = function(&updater->scan.codec, updater->scan.row, &change);
@@ -228,29 +264,9 @@ updater_update_row(RowUpdater *updater, CodecFunction function)
 			return outcome;
 		if (updater->nowait && !lock_without_waiting(updater))
 			return VALUE_BUSY;
-
-		updater->scan.writing = true;
-		updater_build_row(updater, &change);
-		status = update_tuple(updater, &failure, &lockmode, &cold, &rechecks);
-		updater->scan.writing = false;
-		if (status == TM_Ok)
-		{
-			updater->cold_updates += cold;
-			if (concerns_change(updater->scan.rel, rechecks, &change))
-				ereport(ERROR, (errcode(ERRCODE_UNIQUE_VIOLATION),
-								errmsg("row conflicts with a deferred constraint"),
-								errhint("Run SET CONSTRAINTS ALL IMMEDIATE first.")));
-			return VALUE_CHANGED;
-		}
-		if ((status == TM_Updated || status == TM_Deleted) &&
-			ItemPointerIndicatesMovedPartitions(&failure.ctid))
-			ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-							errmsg("row was moved to another partition by a concurrent update"),
-							errhint("Call the function again.")));
-		if (status != TM_Updated && status != TM_Deleted)
-			elog(ERROR, "unexpected result %d of updating a row", (int) status);
-		if (!lock_newest_version(updater, &updater->scan.tid, lockmode))
-			return VALUE_GONE;
+		outcome = write_change(updater, &change);
+		if (outcome != VALUE_CURRENT)
+			return outcome;
 		ResetPerTupleExprContext(updater->scan.estate);
 	}
 }

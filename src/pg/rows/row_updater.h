@@ -19,7 +19,7 @@
 typedef struct RowUpdater
 {
 	ColumnScan scan;
-	ResultRelInfo *result;	 /* without its indexes when rows are only read or built */
+	ResultRelInfo *result;	 /* without its indexes when rows are only built */
 	TupleTableSlot *updated; /* the row with its change */
 	bool nowait;			 /* return VALUE_BUSY rather than wait for a row */
 	ReplOriginId origin;	 /* InvalidReplOriginId: changes are not marked */
@@ -27,16 +27,16 @@ typedef struct RowUpdater
 } RowUpdater;
 
 /*
- * column_scan_begin, and what is needed to write rows; an active snapshot is
- * needed. With read_only rows can be built, but not updated.
+ * Does column_scan_begin and prepares for writing; needs an active snapshot. With
+ * build_only, rows can be built but not updated: no index is opened.
  */
 extern void updater_begin(RowUpdater *updater, Relation rel, const TargetColumn *target,
-						  bool read_only);
+						  bool build_only);
 extern void updater_end(RowUpdater *updater);
 
 /*
- * Puts into updater->updated the row with its change: generated columns
- * computed, constraints checked, dropped columns NULL.
+ * Puts into updater->updated the row with its change. Computes generated columns,
+ * checks constraints, and makes dropped columns NULL.
  */
 extern void updater_build_row(RowUpdater *updater, const ColumnChange *change);
 
@@ -46,7 +46,7 @@ extern void updater_build_row(RowUpdater *updater, const ColumnChange *change);
  */
 extern ValueOutcome updater_reencrypt_row(RowUpdater *updater);
 
-/* The same with another function of codec.h. */
+/* The same with another function of codec_change.h. */
 typedef ValueOutcome (*CodecFunction)(ColumnCodec *codec, TupleTableSlot *slot,
 									  ColumnChange *change);
 extern ValueOutcome updater_update_row(RowUpdater *updater, CodecFunction function);
