@@ -6,15 +6,14 @@
 #include "postgres.h"
 
 #include "access/relation.h"
-#include "access/tableam.h"
-#include "access/xact.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "funcapi.h"
 #include "miscadmin.h"
+#include "nodes/execnodes.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
 
 #include "applications/adopt.h"
 #include "columns/opening.h"
@@ -22,20 +21,20 @@
 #include "columns/registry.h"
 #include "columns/target.h"
 #include "core/core.h"
-#include "rows/row_updater.h"
-#include "support/compat.h"
+#include "rows/column_scan.h"
+#include "support/arguments.h"
 #include "values/codec_inspect.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_adopt);
 
-/* Values that must open before a column is adopted. */
+/* How many values must decrypt before a column is adopted. */
 #define SAMPLE_VALUES 1000
 
-/* By what name an option gives the companion, and where it is by default. */
+/* The option that names the companion column, and that column's default name. */
 static const struct
 {
 	const char *option;
-	const char *suffix; /* of the value's column, or NULL for … */
+	const char *suffix; /* the default is the value's column and this; NULL: it is … */
 	const char *name;	/* … this name */
 } companions[] = {
 	[DBCRYPT_COMPANION_NONE] = {NULL, NULL, NULL},
@@ -136,80 +135,84 @@ default_options(TargetColumn *target)
 	}
 }
 
-/* Whether a companion holds an iv of AES-CBC's length rather than of GCM's. */
+/*
+ * Whether the row's companion is an iv of AES-CBC: 16 bytes, or their base64 and a
+ * line feed. GCM's has 12.
+ */
 static bool
-looks_like_cbc(RowUpdater *updater)
+looks_like_cbc(ColumnScan *scan)
 {
 	bool isnull;
 	Datum iv;
 
-	if (updater->scan.codec.companion_attnum == InvalidAttrNumber)
+	if (scan->codec.companion_attnum == InvalidAttrNumber)
 		return false;
-	iv = slot_getattr(updater->scan.row, updater->scan.codec.companion_attnum, &isnull);
+	iv = slot_getattr(scan->row, scan->codec.companion_attnum, &isnull);
 	if (isnull)
 		return false;
 	return VARSIZE_ANY_EXHDR(PG_DETOAST_DATUM_PACKED(iv)) ==
-		   (updater->scan.codec.form == DBCRYPT_BINARY ? 16 : 25);
+		   (scan->codec.form == DBCRYPT_BINARY ? 16 : 25);
 }
 
-/* What the values of a row of the sample are. */
-typedef struct SampledRow
+/* What is known of the sample so far. */
+typedef struct Sample
 {
-	int opened; /* of all rows so far */
-	bool bad;
-} SampledRow;
+	const char *column;
+	int decrypted; /* values */
+	bool bad;	   /* the row at work has a value that does not decrypt */
+} Sample;
 
+/* Counts a value of the row at work, as a ValueVisitor. */
 static void
 sample_value(void *arg, ValueState state, const char *key_id)
 {
-	SampledRow *row = arg;
+	Sample *sample = arg;
 
 	if (state == STATE_PRIMARY || state == STATE_OLD)
-		row->opened++;
+		sample->decrypted++;
 	else if (state != STATE_PLAINTEXT)
-		row->bad = true;
+		sample->bad = true;
 }
 
-/* Refuses a relation with a value that the ring does not open, of the first ones. */
+/* Decrypts the values of one row; refuses one that does not decrypt. */
+static bool
+sample_row(ColumnScan *scan, void *arg)
+{
+	Sample *sample = arg;
+
+	codec_examine(&scan->codec, scan->row, sample_value, sample);
+	if (sample->bad)
+		ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION),
+						errmsg("column \"%s\" of table \"%s\" cannot be adopted: a value does "
+							   "not open",
+							   sample->column, RelationGetRelationName(scan->rel)),
+						errdetail("Table %s, row (%u,%u).", scan->table_name,
+								  ItemPointerGetBlockNumber(&scan->tid),
+								  ItemPointerGetOffsetNumber(&scan->tid)),
+						looks_like_cbc(scan)
+							? errhint("Its iv is one of AES-256-CBC, which carries no "
+									  "authentication: whether a key is right cannot be told, so "
+									  "such columns are not adopted.")
+							: errhint("See that the application's key is in dbcrypt.key_file "
+									  "and that the options are right.")));
+	return sample->decrypted < SAMPLE_VALUES;
+}
+
+/* Refuses a relation of whose first values one does not decrypt with the ring's keys. */
 static void
-open_sample(Relation rel, const TargetColumn *target)
+check_sample(Relation rel, const TargetColumn *target)
 {
 	const dbcrypt_scheme_traits *traits = dbcrypt_scheme_traits_of(target->scheme);
-	RowUpdater updater;
-	TableScanDesc scan;
-	SampledRow row = {0};
+	ColumnScan scan;
+	Sample sample = {.column = target->name};
 
-	updater_begin(&updater, rel, target, true);
-	if (updater.scan.codec.form == DBCRYPT_TEXT ? !traits->text : !traits->binary)
+	column_scan_begin(&scan, rel, target);
+	if (scan.codec.form == DBCRYPT_TEXT ? !traits->text : !traits->binary)
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 						errmsg("values of scheme %s are %s", traits->name,
 							   traits->text ? "text" : "bytea")));
-	scan = compat_beginscan(rel, GetActiveSnapshot());
-	while (row.opened < SAMPLE_VALUES &&
-		   table_scan_getnextslot(scan, ForwardScanDirection, updater.scan.row))
-	{
-		CHECK_FOR_INTERRUPTS();
-		updater.scan.tid = updater.scan.row->tts_tid;
-		codec_examine(&updater.scan.codec, updater.scan.row, sample_value, &row);
-		if (row.bad)
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_EXCEPTION),
-					 errmsg("column \"%s\" of table \"%s\" cannot be adopted: a value does "
-							"not open",
-							target->name, RelationGetRelationName(rel)),
-					 errdetail("Table %s, row (%u,%u).", updater.scan.table_name,
-							   ItemPointerGetBlockNumber(&updater.scan.tid),
-							   ItemPointerGetOffsetNumber(&updater.scan.tid)),
-					 looks_like_cbc(&updater)
-						 ? errhint("Its iv is one of AES-256-CBC, which carries no "
-								   "authentication: whether a key is right cannot be told, so "
-								   "such columns are not adopted.")
-						 : errhint("See that the application's key is in dbcrypt.key_file "
-								   "and that the options are right.")));
-		ResetPerTupleExprContext(updater.scan.estate);
-	}
-	table_endscan(scan);
-	updater_end(&updater);
+	column_scan_rows(&scan, GetActiveSnapshot(), sample_row, &sample);
+	column_scan_end(&scan);
 }
 
 void
@@ -229,12 +232,22 @@ adopt_column(TargetColumn *target)
 						errmsg("columns of temporary tables cannot be adopted")));
 	foreach(cell, target_open(target, RowExclusiveLock, "adopt"))
 	{
-		open_sample(lfirst(cell), target);
+		check_sample(lfirst(cell), target);
 		relation_close(lfirst(cell), NoLock);
 	}
 	SPI_connect();
 	column_register(target);
 	SPI_finish();
+}
+
+void
+adopt_return_column(FunctionCallInfo fcinfo, const TargetColumn *target)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Datum values[2] = {ObjectIdGetDatum(target->relid), name_datum(target->name)};
+	bool nulls[2] = {false};
+
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
 /* dbcrypt_adopt("table" regclass, "column" name, scheme text, options jsonb) */

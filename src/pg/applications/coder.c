@@ -23,7 +23,7 @@
 
 PG_FUNCTION_INFO_V1(dbcrypt_adopt_coder);
 
-/* The one catalog of keys in the database. */
+/* The one catalog of Coder's keys in the database; refuses none and more than one. */
 static Oid
 find_catalog(void)
 {
@@ -60,7 +60,7 @@ find_catalog(void)
 	return catalog;
 }
 
-/* Whether a column is the companion of a registered one. */
+/* Whether a column is the companion column of a registered one. */
 static bool
 is_companion(Oid relid, const char *column)
 {
@@ -77,7 +77,7 @@ is_companion(Oid relid, const char *column)
 	return false;
 }
 
-/* Name of the column whose key ids a column holds. */
+/* The name of the column whose values' key ids a companion column holds. */
 static char *
 value_column(Oid relid, const char *companion)
 {
@@ -104,7 +104,6 @@ value_column(Oid relid, const char *companion)
 Datum
 dbcrypt_adopt_coder(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Oid catalog;
 	ListCell *cell;
 
@@ -120,8 +119,6 @@ dbcrypt_adopt_coder(PG_FUNCTION_ARGS)
 	{
 		ForeignKey *key = lfirst(cell);
 		TargetColumn target = {.relid = key->relid, .scheme = scheme_named("coder")};
-		Datum values[2];
-		bool nulls[2] = {false};
 
 		if (key->is_copy || key->referenced != catalog ||
 			key->referenced_attnum != get_attnum(catalog, "active_key_digest"))
@@ -131,9 +128,7 @@ dbcrypt_adopt_coder(PG_FUNCTION_ARGS)
 			continue;
 		target.name = value_column(key->relid, target.options.companion);
 		adopt_column(&target);
-		values[0] = ObjectIdGetDatum(target.relid);
-		values[1] = DirectFunctionCall1(namein, CStringGetDatum(target.name));
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+		adopt_return_column(fcinfo, &target);
 	}
 	return (Datum) 0;
 }

@@ -47,6 +47,7 @@ static const struct
 	 "organization_id::text"},
 };
 
+/* A copy of a string, NULL for NULL. */
 static char *
 copy_or_null(const char *text)
 {
@@ -57,7 +58,6 @@ copy_or_null(const char *text)
 Datum
 dbcrypt_adopt_tooljet(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	char *schema = NameStr(*PG_GETARG_NAME(0));
 	Oid schema_oid = get_namespace_oid(schema, false);
 
@@ -71,8 +71,6 @@ dbcrypt_adopt_tooljet(PG_FUNCTION_ARGS)
 							   .scheme = scheme_named("tooljet")};
 		ColumnOptions *options = &target.options;
 		AttrNumber attnum = InvalidAttrNumber;
-		Datum values[2];
-		bool nulls[2] = {false};
 
 		if (OidIsValid(target.relid))
 			attnum = get_attnum(target.relid, target.name);
@@ -87,9 +85,7 @@ dbcrypt_adopt_tooljet(PG_FUNCTION_ARGS)
 		options->json = copy_or_null(places[i].json);
 		options->where = copy_or_null(places[i].where);
 		adopt_column(&target);
-		values[0] = ObjectIdGetDatum(target.relid);
-		values[1] = DirectFunctionCall1(namein, CStringGetDatum(target.name));
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+		adopt_return_column(fcinfo, &target);
 	}
 	return (Datum) 0;
 }

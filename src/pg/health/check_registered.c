@@ -18,7 +18,7 @@
 #include "health/check_registered.h"
 #include "health/findings.h"
 #include "health/reading.h"
-#include "lifecycle/verify.h"
+#include "lifecycle/tally.h"
 #include "rows/identify.h"
 #include "support/run_as.h"
 #include "values/codec_inspect.h"

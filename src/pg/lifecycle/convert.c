@@ -5,12 +5,9 @@
 #include "postgres.h"
 
 #include "access/relation.h"
-#include "access/tableam.h"
 #include "access/xact.h"
-#include "executor/executor.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -19,40 +16,61 @@
 #include "columns/options.h"
 #include "columns/registry.h"
 #include "columns/target.h"
+#include "rows/column_scan.h"
 #include "rows/row_updater.h"
-#include "support/compat.h"
+#include "support/arguments.h"
 #include "values/codec.h"
 #include "values/codec_change.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_convert);
 
-/* Converts one relation that is locked. */
+/* The conversion of one relation. */
+typedef struct Conversion
+{
+	RowUpdater updater;
+	int64 *counts; /* scanned, converted, NULL */
+} Conversion;
+
+/* Converts one row. */
+static bool
+convert_row(ColumnScan *scan, void *arg)
+{
+	Conversion *self = arg;
+	ValueOutcome outcome = updater_update_row(&self->updater, codec_convert);
+
+	self->counts[0]++;
+	self->counts[1] += outcome == VALUE_CHANGED;
+	self->counts[2] += outcome == VALUE_NULL;
+	return true;
+}
+
+/* Converts one relation that is locked, and adds to the counts. */
 static void
 convert_relation(Relation rel, const TargetColumn *target, int64 *counts)
 {
-	RowUpdater updater;
-	TableScanDesc scan;
+	Conversion self = {.counts = counts};
 
-	updater_begin(&updater, rel, target, false);
-	scan = compat_beginscan(rel, GetActiveSnapshot());
-	while (table_scan_getnextslot(scan, ForwardScanDirection, updater.scan.row))
-	{
-		ValueOutcome outcome;
+	updater_begin(&self.updater, rel, target, false);
+	column_scan_rows(&self.updater.scan, GetActiveSnapshot(), convert_row, &self);
+	updater_end(&self.updater);
+}
 
-		CHECK_FOR_INTERRUPTS();
-		outcome = updater_update_row(&updater, codec_convert);
-		counts[0]++;
-		counts[1] += outcome == VALUE_CHANGED;
-		counts[2] += outcome == VALUE_NULL;
-		ResetPerTupleExprContext(updater.scan.estate);
-	}
-	table_endscan(scan);
-	updater_end(&updater);
+/* Registers the column as one of native envelopes without AAD. */
+static void
+register_converted(TargetColumn *target)
+{
+	SPI_connect();
+	(void) column_unregister(target->relid, target->attnum);
+	target->aad = NULL;
+	target->scheme = NULL;
+	target->options = (ColumnOptions){.where = target->options.where, .json = target->options.json};
+	column_register(target);
+	SPI_finish();
 }
 
 /*
- * dbcrypt_convert("table" regclass, "column" name): stops writers, who would
- * write the old scheme.
+ * dbcrypt_convert("table" regclass, "column" name): locks out writers, who would
+ * still write values of the old scheme.
  */
 Datum
 dbcrypt_convert(PG_FUNCTION_ARGS)
@@ -61,14 +79,10 @@ dbcrypt_convert(PG_FUNCTION_ARGS)
 	int64 counts[3] = {0};
 	List *members;
 	ListCell *cell;
-	TupleDesc desc;
 	Datum values[3];
-	bool nulls[3] = {false};
 
 	PreventCommandDuringRecovery("dbcrypt_convert()");
 	PreventCommandIfReadOnly("dbcrypt_convert()");
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
 	target.name = pstrdup(NameStr(*PG_GETARG_NAME(1)));
 	members = target_open(&target, ShareRowExclusiveLock, "convert");
 	if (target.scheme == NULL || target.scheme == scheme_native() ||
@@ -88,15 +102,8 @@ dbcrypt_convert(PG_FUNCTION_ARGS)
 	PopActiveSnapshot();
 	CommandCounterIncrement();
 
-	SPI_connect();
-	(void) column_unregister(target.relid, target.attnum);
-	target.aad = NULL;
-	target.scheme = NULL;
-	target.options = (ColumnOptions){.where = target.options.where, .json = target.options.json};
-	column_register(&target);
-	SPI_finish();
-
+	register_converted(&target);
 	for (int i = 0; i < 3; i++)
 		values[i] = Int64GetDatum(counts[i]);
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+	return result_row(fcinfo, values);
 }

@@ -1,12 +1,11 @@
 /*
  * verify.c
  *		dbcrypt_verify and dbcrypt_verify_all: the proof that every value of a
- *		column can be opened. Writes nothing, so that it runs on a standby.
+ *		column can be decrypted. Writes nothing, so that it runs on a standby.
  */
 #include "postgres.h"
 
 #include "access/relation.h"
-#include "access/tableam.h"
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -21,17 +20,15 @@
 #include "columns/opening.h"
 #include "columns/registry.h"
 #include "columns/target.h"
-#include "lifecycle/verify.h"
-#include "rows/row_updater.h"
-#include "support/compat.h"
+#include "lifecycle/tally.h"
+#include "rows/column_scan.h"
+#include "support/arguments.h"
 #include "values/codec_inspect.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_verify);
 PG_FUNCTION_INFO_V1(dbcrypt_verify_all);
 
-/* Key ids that one column may name before the rest are counted without theirs. */
-#define MAX_TALLIES 1000
-
+/* Columns that tell of one tally. */
 #define NRESULTS 4
 
 static const char *const state_names[] = {
@@ -40,100 +37,42 @@ static const char *const state_names[] = {
 	[STATE_PLAINTEXT] = "not encrypted", [STATE_FAILED] = "failed",
 };
 
-static Tally *
-find_tally(List *tallies, ValueState state, const char *key_id)
+/* The scan of one relation, and where its values are counted. */
+typedef struct Verification
 {
-	ListCell *cell;
-
-	foreach(cell, tallies)
-	{
-		Tally *tally = lfirst(cell);
-
-		if (tally->state == state && strcmp(tally->key_id, key_id) == 0)
-			return tally;
-	}
-	return NULL;
-}
-
-void
-tally_value(List **tallies, ValueState state, const char *key_id, Relation rel, ItemPointer tid)
-{
-	Tally *tally = find_tally(*tallies, state, key_id);
-
-	if (tally == NULL && list_length(*tallies) >= MAX_TALLIES)
-		tally = find_tally(*tallies, state, key_id = "");
-	if (tally == NULL)
-	{
-		tally = palloc0(sizeof(Tally));
-		tally->state = state;
-		strlcpy(tally->key_id, key_id, sizeof(tally->key_id));
-		*tallies = lappend(*tallies, tally);
-	}
-	tally->values++;
-	if (state != STATE_PRIMARY && state != STATE_OLD &&
-		tally->nexamples < lengthof(tally->examples))
-		tally->examples[tally->nexamples++] =
-			psprintf("%s (%u,%u)",
-					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-												RelationGetRelationName(rel)),
-					 ItemPointerGetBlockNumber(tid), ItemPointerGetOffsetNumber(tid));
-}
-
-static int
-compare_tallies(const ListCell *a, const ListCell *b)
-{
-	const Tally *left = lfirst(a);
-	const Tally *right = lfirst(b);
-
-	if (left->state != right->state)
-		return left->state < right->state ? -1 : 1;
-	return strcmp(left->key_id, right->key_id);
-}
-
-void
-tally_sort(List *tallies)
-{
-	list_sort(tallies, compare_tallies);
-}
-
-/* The row whose values are being counted. */
-typedef struct CountedRow
-{
+	ColumnScan scan;
 	List **tallies;
-	Relation rel;
-	ItemPointer tid;
-} CountedRow;
+} Verification;
 
+/* Counts a value, as a ValueVisitor. */
 static void
 count_value(void *arg, ValueState state, const char *key_id)
 {
-	CountedRow *row = arg;
+	Verification *self = arg;
 
-	tally_value(row->tallies, state, key_id, row->rel, row->tid);
+	tally_value(self->tallies, state, key_id, self->scan.rel, &self->scan.tid);
 }
 
-/* Opens every value of one relation that is locked. */
+/* Decrypts the values of one row and counts them. */
+static bool
+verify_row(ColumnScan *scan, void *arg)
+{
+	codec_examine(&scan->codec, scan->row, count_value, arg);
+	return true;
+}
+
+/* Decrypts every value of one relation that is locked. */
 static void
 verify_relation(Relation rel, const TargetColumn *target, List **tallies)
 {
-	RowUpdater updater;
-	CountedRow row = {tallies, rel, &updater.scan.tid};
-	TableScanDesc scan;
+	Verification self = {.tallies = tallies};
 
-	updater_begin(&updater, rel, target, true);
-	scan = compat_beginscan(rel, GetActiveSnapshot());
-	while (table_scan_getnextslot(scan, ForwardScanDirection, updater.scan.row))
-	{
-		CHECK_FOR_INTERRUPTS();
-		updater.scan.tid = updater.scan.row->tts_tid;
-		codec_examine(&updater.scan.codec, updater.scan.row, count_value, &row);
-		ResetPerTupleExprContext(updater.scan.estate);
-	}
-	table_endscan(scan);
-	updater_end(&updater);
+	column_scan_begin(&self.scan, rel, target);
+	column_scan_rows(&self.scan, GetActiveSnapshot(), verify_row, &self);
+	column_scan_end(&self.scan);
 }
 
-/* Opens every value of a column, children included; Tally in the order of states. */
+/* Decrypts every value of a column, children included. Returns Tally in the order of states. */
 static List *
 verify_column(TargetColumn *target)
 {
@@ -141,7 +80,10 @@ verify_column(TargetColumn *target)
 	List *tallies = NIL;
 	ListCell *cell;
 
-	/* Whoever rewrote the table before the lock was had is in no older snapshot. */
+	/*
+	 * A rewrite may have committed while we waited for the lock: an older snapshot
+	 * would see none of its rows.
+	 */
 	PushActiveSnapshot(GetLatestSnapshot());
 	foreach(cell, members)
 	{
@@ -159,7 +101,7 @@ verify_column(TargetColumn *target)
 	return tallies;
 }
 
-/* Puts out what was found in a column, after nleading values set by the caller. */
+/* Returns a row for each tally, after nleading columns that the caller has set. */
 static void
 put_tallies(ReturnSetInfo *result, List *tallies, Datum *values, bool *nulls, int nleading)
 {
@@ -217,7 +159,7 @@ dbcrypt_verify_all(PG_FUNCTION_ARGS)
 		bool nulls[2 + NRESULTS] = {false};
 
 		values[0] = ObjectIdGetDatum(target->relid);
-		values[1] = DirectFunctionCall1(namein, CStringGetDatum(target->name));
+		values[1] = name_datum(target->name);
 		put_tallies(result, verify_column(target), values, nulls, 2);
 	}
 	return (Datum) 0;

@@ -51,7 +51,10 @@ typedef struct EncryptTrigger
 	TupleTableSlot *new_row;
 } EncryptTrigger;
 
-/* The row of dbcrypt_keys for a key, loaded or not; NULL without one. */
+/*
+ * The row of dbcrypt_keys for a key, loaded or not; NULL without one. The rows are
+ * kept until dbcrypt_keys changes.
+ */
 static const RegisteredKey *
 registered_key(const char *key_id)
 {
@@ -106,6 +109,7 @@ check_generated(Relation rel, Node *aad)
 	}
 }
 
+/* Whether a function is not PostgreSQL's own. */
 static bool
 is_user_function(Oid function, void *context)
 {
@@ -122,7 +126,10 @@ calls_user_function(Node *node, void *context)
 		   expression_tree_walker(node, calls_user_function, context);
 }
 
-/* The table that a trigger was made for: a partition has a copy of its parent's. */
+/*
+ * The table that a trigger was created on. A partition's trigger is a copy of the
+ * partitioned table's.
+ */
 static Oid
 table_of_trigger(Oid trigger)
 {
@@ -149,62 +156,89 @@ table_of_trigger(Oid trigger)
 	return relid;
 }
 
-/* Reads the trigger's arguments. */
-static EncryptTrigger *
-prepare(TriggerData *data)
+/* Refuses a column whose values the trigger cannot encrypt. */
+static void
+check_column(Relation rel, AttrNumber attnum)
+{
+	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
+	Oid type = getBaseType(attribute->atttypid);
+
+	if (attribute->attgenerated != '\0')
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("column \"%s\" of table \"%s\" is a generated column",
+							   NameStr(attribute->attname), RelationGetRelationName(rel))));
+	if (type == JSONOID || type == JSONBOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of table \"%s\" is of type %s", NameStr(attribute->attname),
+						RelationGetRelationName(rel), format_type_be(type)),
+				 errhint("A trigger encrypts columns of type text, varchar or bytea.")));
+}
+
+/*
+ * Takes over how the column is registered, if it is, and decides who evaluates the
+ * AAD. Whoever may create a trigger is not always the table's owner, but only the
+ * owner registers: an AAD that is not the registered one runs as whoever writes.
+ */
+static void
+apply_registration(TargetColumn *target, Relation rel, const Trigger *trigger)
+{
+	TargetColumn *registered = column_covering(target->relid, target->name);
+
+	if (target->aad && (registered == NULL || registered->aad == NULL ||
+						strcmp(registered->aad, target->aad) != 0))
+		target->runs_as = GetUserId();
+	else if (registered)
+		target->runs_as = owner_of(registered->relid);
+	if (registered && !column_is_native(registered))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("column \"%s\" of table \"%s\" is adopted with scheme %s",
+							   target->name, RelationGetRelationName(rel),
+							   dbcrypt_scheme_traits_of(registered->scheme)->name),
+						errdetail("The trigger would write native envelopes into it."),
+						errhint("The application encrypts such values; drop trigger \"%s\", or run "
+								"dbcrypt_convert().",
+								trigger->tgname)));
+}
+
+/* Reads the trigger's arguments: the column and its AAD. */
+static void
+read_arguments(TriggerData *data, TargetColumn *target)
 {
 	Relation rel = data->tg_relation;
-	Trigger *trigger = data->tg_trigger;
-	EncryptTrigger *self = palloc0(sizeof(EncryptTrigger));
-	TargetColumn target = {0};
-	TargetColumn *registered;
-	Oid type;
-	TupleDesc desc;
-	RunAsContext saved;
+	const Trigger *trigger = data->tg_trigger;
 
 	if (trigger->tgnargs < 1 || trigger->tgnargs > 2)
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 						errmsg("trigger \"%s\" must have a column name and at most an AAD "
 							   "expression as arguments",
 							   trigger->tgname)));
-	target.name = trigger->tgargs[0];
-	target.aad = trigger->tgnargs > 1 ? trigger->tgargs[1] : NULL;
-	target.relid = trigger->tgisclone ? table_of_trigger(trigger->tgoid) : RelationGetRelid(rel);
-	target.attnum = get_attnum(RelationGetRelid(rel), target.name);
-	if (target.attnum <= 0)
+	target->name = trigger->tgargs[0];
+	target->aad = trigger->tgnargs > 1 ? trigger->tgargs[1] : NULL;
+	target->relid = trigger->tgisclone ? table_of_trigger(trigger->tgoid) : RelationGetRelid(rel);
+	target->attnum = get_attnum(RelationGetRelid(rel), target->name);
+	if (target->attnum <= 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-						errmsg("column \"%s\" of relation \"%s\" does not exist", target.name,
+						errmsg("column \"%s\" of relation \"%s\" does not exist", target->name,
 							   RelationGetRelationName(rel)),
 						errdetail("Trigger \"%s\" names it.", trigger->tgname)));
-	if (TupleDescAttr(RelationGetDescr(rel), target.attnum - 1)->attgenerated != '\0')
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("column \"%s\" of table \"%s\" is a generated column", target.name,
-							   RelationGetRelationName(rel))));
+}
 
-	type = getBaseType(TupleDescAttr(RelationGetDescr(rel), target.attnum - 1)->atttypid);
-	if (type == JSONOID || type == JSONBOID)
-		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-						errmsg("column \"%s\" of table \"%s\" is of type %s", target.name,
-							   RelationGetRelationName(rel), format_type_be(type)),
-						errhint("A trigger encrypts columns of type text, varchar or bytea.")));
-	registered = column_covering(target.relid, target.name);
-	/* Whoever may make a trigger is not therefore the owner: only the owner registers. */
-	if (target.aad &&
-		(registered == NULL || registered->aad == NULL || strcmp(registered->aad, target.aad) != 0))
-		target.runs_as = GetUserId();
-	else if (registered)
-		target.runs_as = owner_of(registered->relid);
-	if (registered && !column_is_native(registered))
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("column \"%s\" of table \"%s\" is adopted with scheme %s",
-							   target.name, RelationGetRelationName(rel),
-							   dbcrypt_scheme_traits_of(registered->scheme)->name),
-						errdetail("The trigger would write native envelopes into it."),
-						errhint("The application encrypts such values; drop trigger \"%s\", or run "
-								"dbcrypt_convert().",
-								trigger->tgname)));
+/* Prepares what the trigger needs for the length of a query. */
+static EncryptTrigger *
+prepare_trigger(TriggerData *data)
+{
+	Relation rel = data->tg_relation;
+	EncryptTrigger *self = palloc0(sizeof(EncryptTrigger));
+	TargetColumn target = {0};
+	TupleDesc desc;
+	RunAsContext saved;
 
-	self->trigger = trigger->tgoid;
+	read_arguments(data, &target);
+	check_column(rel, target.attnum);
+	apply_registration(&target, rel, data->tg_trigger);
+
+	self->trigger = data->tg_trigger->tgoid;
 	self->relid = RelationGetRelid(rel);
 	self->estate = CreateExecutorState();
 	run_as_owner(rel->rd_rel->relowner, &saved);
@@ -225,7 +259,7 @@ prepare(TriggerData *data)
 	return self;
 }
 
-/* Whether two stored values are the same, without fetching what need not be. */
+/* Whether two stored values are the same; compares TOAST pointers rather than fetch both. */
 static bool
 same_value(TupleTableSlot *old_row, TupleTableSlot *new_row, AttrNumber attnum)
 {
@@ -256,8 +290,8 @@ same_aad(ColumnCodec *codec, TupleTableSlot *old_row, TupleTableSlot *new_row)
 }
 
 /*
- * Refuses an envelope that nobody may write now. False if its key is not loaded:
- * then that is all that can be said of it.
+ * Refuses an envelope whose key is not registered, or is revoked. Returns whether
+ * the key is loaded: then the envelope can be decrypted too.
  */
 static bool
 check_envelope(ColumnCodec *codec, Datum value, const ValuePlace *place)
@@ -276,7 +310,10 @@ check_envelope(ColumnCodec *codec, Datum value, const ValuePlace *place)
 	return keyring_find(session_ring(), key_id) >= 0;
 }
 
-/* What to write instead of the value in new_row; old_row is NULL for INSERT. */
+/*
+ * Computes what to write instead of the value in new_row; old_row is NULL for
+ * INSERT. An UPDATE that leaves the value but changes its AAD is refused.
+ */
 static ValueOutcome
 encrypt_row(ColumnCodec *codec, TupleTableSlot *old_row, TupleTableSlot *new_row,
 			ColumnChange *change)
@@ -309,7 +346,7 @@ encrypt_row(ColumnCodec *codec, TupleTableSlot *old_row, TupleTableSlot *new_row
 	return codec_encrypt(codec, new_row, change);
 }
 
-/* Names trigger and table in whatever goes wrong. */
+/* Error context: names the trigger and its table. */
 static void
 trigger_error_context(void *arg)
 {
@@ -355,7 +392,7 @@ dbcrypt_encrypt_trigger(PG_FUNCTION_ARGS)
 	{
 		MemoryContext caller = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
 
-		self = prepare(data);
+		self = prepare_trigger(data);
 		MemoryContextSwitchTo(caller);
 		fcinfo->flinfo->fn_extra = self;
 	}

@@ -1,0 +1,106 @@
+/*
+ * rewrite_checks.c
+ *		What a rewrite of a column refuses before it begins.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "catalog/pg_publication.h"
+#include "lib/stringinfo.h"
+#include "utils/lsyscache.h"
+
+#include "columns/target.h"
+#include "keys/settings.h"
+#include "lifecycle/column_use.h"
+#include "lifecycle/rewrite_checks.h"
+#include "rows/identify.h"
+#include "values/codec_inspect.h"
+
+void
+rewrite_check_unique_indexes(Relation rel, AttrNumber attnum)
+{
+	Bitmapset *columns = column_dependents(rel, attnum);
+	ListCell *cell;
+
+	foreach(cell, RelationGetIndexList(rel))
+	{
+		Relation index = relation_open(lfirst_oid(cell), AccessShareLock);
+		Form_pg_index form = index->rd_index;
+		bool included = expression_reads((Node *) RelationGetIndexExpressions(index), columns);
+
+		for (int i = 0; i < form->indnkeyatts; i++)
+			included |= columns_include(columns, form->indkey.values[i]);
+		if (included && (form->indisunique || form->indisexclusion))
+			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+							errmsg("column \"%s\" of table \"%s\" is part of unique index \"%s\"",
+								   get_attname(RelationGetRelid(rel), attnum, false),
+								   RelationGetRelationName(rel), RelationGetRelationName(index)),
+							errdetail("The same plaintext encrypted twice gives different values."),
+							errhint("Drop the index or constraint.")));
+		relation_close(index, NoLock);
+	}
+}
+
+void
+rewrite_check_relation(Relation rel)
+{
+	PublicationDesc publication;
+	PublicationActions *actions = &publication.pubactions;
+
+	if (RelationIsUsedAsCatalogTable(rel))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("cannot rewrite table \"%s\" used as a catalog table",
+							   RelationGetRelationName(rel))));
+	RelationBuildPublicationDesc(rel, &publication);
+	if (actions->pubinsert || actions->pubupdate || actions->pubdelete || actions->pubtruncate)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("table \"%s\" is published", RelationGetRelationName(rel)),
+				 errdetail("A rewrite is not replicated: subscribers would keep the old values."),
+				 errhint("Take the table out of the publication, rewrite it on both sides, then "
+						 "publish it again.")));
+}
+
+/* Adds the key of a value to a list of strings, once. An IdentifyVisitor. */
+static bool
+add_used_key(void *arg, Relation rel, ValueState state, const char *key_id, ItemPointer tid)
+{
+	List **keys = arg;
+	ListCell *cell;
+
+	if (key_id[0] == '\0')
+		return true;
+	foreach(cell, *keys)
+		if (strcmp(lfirst(cell), key_id) == 0)
+			return true;
+	*keys = lappend(*keys, pstrdup(key_id));
+	return true;
+}
+
+void
+rewrite_check_decrypt_keys(List *members, const TargetColumn *target)
+{
+	List *keys = NIL;
+	ListCell *cell;
+	StringInfoData all;
+	StringInfoData missing;
+
+	initStringInfo(&all);
+	initStringInfo(&missing);
+	foreach(cell, members)
+		identify_values(lfirst(cell), target, add_used_key, &keys);
+	foreach(cell, keys)
+	{
+		const char *key_id = lfirst(cell);
+
+		appendStringInfo(&all, "%s%s", all.len > 0 ? "," : "", key_id);
+		if (!settings_decrypt_key(key_id))
+			appendStringInfo(&missing, "%s%s", missing.len > 0 ? ", " : "", key_id);
+	}
+	if (missing.len > 0)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("dbcrypt.decrypt_keys does not name every key of column \"%s\"",
+							   target->name),
+						errdetail("Missing: %s.", missing.data),
+						errhint("Run SET dbcrypt.decrypt_keys = '%s'.", all.data)));
+}
