@@ -1,8 +1,8 @@
 /*
  * application_catalog.c
- *		Finds an application's own catalog of keys, as Coder keeps it: a table named
- *		dbcrypt_keys with a row for each key's digest, to which every column of key
- *		ids refers by a foreign key.
+ *		Finds the catalog of keys that an application (Coder) keeps: a table named
+ *		dbcrypt_keys with a row for the digest of each key. Columns of key ids refer to
+ *		it by foreign keys.
  */
 #include "postgres.h"
 

@@ -12,7 +12,10 @@
 /* Whether a table is an application's catalog of keys. */
 extern bool application_catalog_check(Oid relid);
 
-/* The catalog that a column refers to, InvalidOid for none; throws for other foreign keys. */
+/*
+ * The catalog that a companion column refers to, InvalidOid for none. Throws if the
+ * column is part of any other foreign key.
+ */
 extern Oid application_catalog_of(Oid relid, AttrNumber companion);
 
 #endif

@@ -25,7 +25,7 @@
 #include "support/catalog.h"
 #include "support/run_as.h"
 
-/* Refuses everything but tables, saying why. */
+/* Refuses everything but tables with rows that this session can see. */
 static void
 check_relkind(Relation rel)
 {
@@ -107,7 +107,7 @@ check_foreign_keys(Relation rel, AttrNumber attnum)
 	}
 }
 
-/* Refuses JSON without the option that says which of its fields are values, and the reverse. */
+/* The option json, which says which fields are values, is for JSON types and only for them. */
 static void
 check_json(Relation rel, AttrNumber attnum, const TargetColumn *target)
 {
@@ -138,7 +138,25 @@ check_partition_key(Relation rel, const char *column)
 							   RelationGetRelationName(rel))));
 }
 
-/* The columns that an expression of a registered column reads, as its owner sees them. */
+/* Refuses it in the relation and in the partitioned tables above it. */
+static void
+check_partition_keys(Relation rel, const char *column)
+{
+	ListCell *cell;
+
+	check_partition_key(rel, column);
+	if (!rel->rd_rel->relispartition)
+		return;
+	foreach(cell, get_partition_ancestors(RelationGetRelid(rel)))
+	{
+		Relation ancestor = relation_open(lfirst_oid(cell), AccessShareLock);
+
+		check_partition_key(ancestor, column);
+		relation_close(ancestor, AccessShareLock);
+	}
+}
+
+/* The columns that the expressions of a registered column read, as its owner sees them. */
 static Bitmapset *
 inputs_of_column(Relation rel, AttrNumber attnum, const TargetColumn *target)
 {
@@ -161,9 +179,9 @@ inputs_of_column(Relation rel, AttrNumber attnum, const TargetColumn *target)
 }
 
 /*
- * Refuses a column that the AAD or another expression of a registered column
- * reads, of this table or of a parent: after a change of it nobody could open the
- * other's values.
+ * Refuses a column that an expression of another registered column reads, its AAD for
+ * one: after a change the other's values could not be decrypted. Looks at the columns
+ * of this table and of its parents. companion is the column's companion column, or 0.
  */
 static void
 check_not_read(Relation rel, AttrNumber attnum, AttrNumber companion)
@@ -198,24 +216,6 @@ check_not_read(Relation rel, AttrNumber attnum, AttrNumber companion)
 	}
 }
 
-/* The same for the ancestors of a partition. */
-static void
-check_partition_keys(Relation rel, const char *column)
-{
-	ListCell *cell;
-
-	check_partition_key(rel, column);
-	if (!rel->rd_rel->relispartition)
-		return;
-	foreach(cell, get_partition_ancestors(RelationGetRelid(rel)))
-	{
-		Relation ancestor = relation_open(lfirst_oid(cell), AccessShareLock);
-
-		check_partition_key(ancestor, column);
-		relation_close(ancestor, AccessShareLock);
-	}
-}
-
 /* Number of the target's companion column, 0 for none; refuses one that cannot be written. */
 static AttrNumber
 check_companion(Relation rel, AttrNumber attnum, const TargetColumn *target)
@@ -229,7 +229,7 @@ check_companion(Relation rel, AttrNumber attnum, const TargetColumn *target)
 		return InvalidAttrNumber;
 	companion_attnum = get_attnum(RelationGetRelid(rel), companion);
 	if (companion_attnum <= 0)
-		return InvalidAttrNumber; /* codec_init says more */
+		return InvalidAttrNumber; /* reported by codec_init */
 	attribute = TupleDescAttr(RelationGetDescr(rel), companion_attnum - 1);
 	if (companion_attnum == attnum)
 		reason = "It is the encrypted column itself.";
@@ -266,7 +266,7 @@ column_check_relation(Relation rel, const TargetColumn *target)
 	if (attnum < 0)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("column \"%s\" is a system column", column)));
-	(void) column_form(rel, attnum);
+	(void) column_encoding(rel, attnum);
 	check_json(rel, attnum, target);
 	if (TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attgenerated != '\0')
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

@@ -11,7 +11,7 @@
 
 #include "columns/target.h"
 
-/* Refuses a relation that cannot be rotated, saying why; column number in it. */
+/* Refuses a column that dbcrypt cannot work on, and says why; returns its number in rel. */
 extern AttrNumber column_check_relation(Relation rel, const TargetColumn *target);
 
 #endif

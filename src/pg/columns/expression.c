@@ -1,7 +1,7 @@
 /*
  * expression.c
- *		SQL expressions over the row that a value stands in: its AAD, and what
- *		the schemes of other applications need.
+ *		SQL expressions over the row of a value: its AAD, and what the schemes of
+ *		other applications need.
  */
 #include "postgres.h"
 
@@ -27,7 +27,7 @@
 #include "columns/registry.h"
 #include "support/encoding.h"
 
-/* The one expression that a text holds. */
+/* Parses a text that must be one SQL expression and nothing more. */
 static Node *
 parse_single_expression(const char *source, const char *what)
 {
@@ -57,17 +57,18 @@ parse_single_expression(const char *source, const char *what)
 			 strcmp(what, "AAD") == 0 ? errhint("For example aad => 'user_id::text'.") : 0));
 }
 
-/* The columns of the row that an expression reads, inside subqueries too. */
-typedef struct InputWalk
+/* A search for the columns of the row that an expression reads, in subqueries too. */
+typedef struct InputSearch
 {
-	Index depth;	   /* of the subquery at hand */
+	Index depth;	   /* of the current subquery */
 	Bitmapset *inputs; /* offset as in pull_varattnos */
-} InputWalk;
+} InputSearch;
 
+/* Tree walker: adds the columns of the row, which is range table entry 1. */
 static bool
 collect_inputs(Node *node, void *context)
 {
-	InputWalk *walk = context;
+	InputSearch *search = context;
 	bool stopped;
 
 	if (node == NULL)
@@ -76,26 +77,27 @@ collect_inputs(Node *node, void *context)
 	{
 		Var *var = (Var *) node;
 
-		if (var->varlevelsup == walk->depth && var->varno == 1)
-			walk->inputs =
-				bms_add_member(walk->inputs, var->varattno - FirstLowInvalidHeapAttributeNumber);
+		if (var->varlevelsup == search->depth && var->varno == 1)
+			search->inputs =
+				bms_add_member(search->inputs, var->varattno - FirstLowInvalidHeapAttributeNumber);
 		return false;
 	}
 	if (!IsA(node, Query))
 		return expression_tree_walker(node, collect_inputs, context);
-	walk->depth++;
+	search->depth++;
 	stopped = query_tree_walker((Query *) node, collect_inputs, context, 0);
-	walk->depth--;
+	search->depth--;
 	return stopped;
 }
 
+/* The columns that an expression reads. */
 static Bitmapset *
 inputs_of(Node *expression)
 {
-	InputWalk walk = {0};
+	InputSearch search = {0};
 
-	(void) collect_inputs(expression, &walk);
-	return walk.inputs;
+	(void) collect_inputs(expression, &search);
+	return search.inputs;
 }
 
 /* Refuses an expression that reads what a rotation of the column changes. */
@@ -157,9 +159,10 @@ parse_error_context(void *source)
 }
 
 /*
- * The parsed and checked expression, cast to a type; bytea stays bytea where text
- * is wanted. Without has_subquery it must hold no subquery; the parser's tree of
- * one that does is good for looking at, not for execution.
+ * Parses and checks an expression and casts it to a type; for type text, an expression
+ * of type bytea stays bytea. If has_subquery is NULL, subqueries are refused;
+ * otherwise it is set, and an expression with a subquery can be inspected but not
+ * executed.
  */
 static Expr *
 parse_expression(Relation rel, AttrNumber attnum, const char *expression, const char *what,
@@ -218,7 +221,7 @@ aad_parse(Relation rel, AttrNumber attnum, const char *expression)
 	return parse_expression(rel, attnum, expression, "AAD", TEXTOID, NULL);
 }
 
-/* The bytes of a bytea, or of a text as UTF-8. */
+/* The bytes of a bytea, or the UTF-8 of a text. */
 static Bytes
 bytes_of(struct varlena *value, Oid type)
 {
@@ -246,14 +249,17 @@ aad_evaluate(ExprState *state, ExprContext *econtext, TupleTableSlot *slot, Byte
 
 /* ---- expressions that may look into other tables ---- */
 
-/* Frees the saved plan of an expression with the memory that the expression is in. */
+/* Memory context callback: frees the saved plan of an expression. */
 static void
 free_plan(void *plan)
 {
 	SPI_freeplan(plan);
 }
 
-/* Plans an expression with a subquery: a query over one row given as its parameter. */
+/*
+ * Plans an expression with a subquery, as a query whose parameter is the row. The plan
+ * lives as long as the current memory context.
+ */
 static void
 plan_query(RowExpression *self, Relation rel, const char *expression)
 {

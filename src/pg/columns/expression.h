@@ -14,9 +14,9 @@
 #include "support/encoding.h"
 
 /*
- * Parses an AAD expression over a relation's columns, as the current user. Its
- * type is text or bytea. Refuses what would change with the rotation of the
- * column. NULL for NULL.
+ * Parses an AAD expression over a relation's columns, as the current user. Its type
+ * is text or bytea. Refuses an expression that reads what a rotation of the column
+ * changes. NULL for NULL.
  */
 extern Expr *aad_parse(Relation rel, AttrNumber attnum, const char *expression);
 
@@ -34,7 +34,7 @@ typedef struct RowExpression
 	struct _SPI_plan *plan; /* NULL without */
 } RowExpression;
 
-/* Parses, checks and prepares; what names the expression in errors. */
+/* Parses, checks and prepares an expression; errors call it by what. */
 extern RowExpression *expression_prepare(Relation rel, AttrNumber attnum, const char *expression,
 										 const char *what, Oid type, EState *estate);
 
@@ -42,7 +42,7 @@ extern RowExpression *expression_prepare(Relation rel, AttrNumber attnum, const 
 extern Bitmapset *expression_inputs(Relation rel, AttrNumber attnum, const char *expression,
 									const char *what, Oid type);
 
-/* Its value for the row in slot, in per-tuple memory; false for NULL. */
+/* The expression's value for the row in slot, in per-tuple memory; false for NULL. */
 extern bool expression_evaluate(RowExpression *self, ExprContext *econtext, TupleTableSlot *slot,
 								Datum *value);
 

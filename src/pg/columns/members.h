@@ -24,7 +24,7 @@ extern List *column_members(Oid relid, LOCKMODE lockmode);
 
 /*
  * Locks a relation and its children, in a fixed order; their OIDs, without those of
- * temporary tables of other sessions, which nobody else can read.
+ * temporary tables of other sessions, which this session cannot read.
  */
 extern List *column_lock_members(Oid relid, LOCKMODE lockmode);
 

@@ -13,18 +13,19 @@
 #include "columns/target.h"
 
 /*
- * Takes the registered scheme and options, and the registered AAD where none is
- * given; refuses one that differs from it.
+ * Completes the target from dbcrypt_columns: scheme, options, and AAD if none is
+ * given. Refuses an AAD that differs from the registered one.
  */
 extern void column_resolve(TargetColumn *target);
 
 /*
- * Locks a table and its children, checks that the caller may and dbcrypt can
- * work on the column, and resolves the target's number and AAD. Returns the
- * open relations that have rows of their own. With more than AccessShareLock,
- * no key is revoked before the transaction ends, even if nobody has registered
- * the column yet. Without a command the caller only reads, and the table may be
- * in use by the session.
+ * Locks a table and its children, checks that the caller may work on the column and
+ * that dbcrypt can, and completes the target from dbcrypt_columns. Returns the open
+ * relations that have rows of their own.
+ *
+ * With a lock above AccessShareLock, no key is revoked before the transaction ends,
+ * even if the column is not registered yet. command names the caller in an error if
+ * the session itself uses the table; NULL for a caller that only reads.
  */
 extern List *target_open(TargetColumn *target, LOCKMODE lockmode, const char *command);
 

@@ -14,12 +14,12 @@
 #include "columns/options.h"
 #include "core/core.h"
 
-/* The members of ColumnOptions by the names they are stored under. */
+/* The fields of ColumnOptions by the names that they are stored under. */
 static const struct
 {
 	const char *name;
 	size_t offset;
-} members[] = {
+} fields[] = {
 	{"attribute", offsetof(ColumnOptions, attribute)},
 	{"attribute_expression", offsetof(ColumnOptions, attribute_expression)},
 	{"companion", offsetof(ColumnOptions, companion)},
@@ -28,10 +28,11 @@ static const struct
 	{"where", offsetof(ColumnOptions, where)},
 };
 
+/* Field i of the options. */
 static char **
-member(ColumnOptions *options, int i)
+field(ColumnOptions *options, int i)
 {
-	return (char **) ((char *) options + members[i].offset);
+	return (char **) ((char *) options + fields[i].offset);
 }
 
 const dbcrypt_scheme *
@@ -75,14 +76,14 @@ void
 options_read(Jsonb *stored, ColumnOptions *options)
 {
 	memset(options, 0, sizeof(*options));
-	for (size_t i = 0; i < lengthof(members); i++)
+	for (size_t i = 0; i < lengthof(fields); i++)
 	{
 		JsonbValue found;
 
-		if (getKeyJsonValueFromContainer(&stored->root, members[i].name,
-										 (int) strlen(members[i].name), &found) &&
+		if (getKeyJsonValueFromContainer(&stored->root, fields[i].name,
+										 (int) strlen(fields[i].name), &found) &&
 			found.type == jbvString)
-			*member(options, i) = pnstrdup(found.val.string.val, found.val.string.len);
+			*field(options, i) = pnstrdup(found.val.string.val, found.val.string.len);
 	}
 }
 
@@ -94,13 +95,13 @@ options_write(const ColumnOptions *options)
 
 	initStringInfo(&json);
 	appendStringInfoChar(&json, '{');
-	for (size_t i = 0; i < lengthof(members); i++)
+	for (size_t i = 0; i < lengthof(fields); i++)
 	{
-		const char *value = *member(unconstify(ColumnOptions *, options), i);
+		const char *value = *field(unconstify(ColumnOptions *, options), i);
 
 		if (value == NULL)
 			continue;
-		appendStringInfo(&json, "%s\"%s\":", separator, members[i].name);
+		appendStringInfo(&json, "%s\"%s\":", separator, fields[i].name);
 		escape_json(&json, value);
 		separator = ",";
 	}

@@ -11,10 +11,10 @@
 
 #include "core/core.h"
 
-/* Where a scheme finds what is not in the value; each NULL if not given. */
+/* What a scheme needs besides the value; each NULL if not given. */
 typedef struct ColumnOptions
 {
-	char *companion;			/* column of the key id, iv or nonce */
+	char *companion;			/* companion column: of the key id, iv or nonce */
 	char *table;				/* HKDF table name */
 	char *attribute;			/* HKDF attribute, "_ciphertext" included */
 	char *attribute_expression; /* the same, over the row */
@@ -24,13 +24,15 @@ typedef struct ColumnOptions
 
 /* The scheme of that name; throws for an unknown one, naming all. */
 extern const dbcrypt_scheme *scheme_named(const char *name);
+
+/* dbcrypt's own scheme. */
 extern const dbcrypt_scheme *scheme_native(void);
 
-/* Options as dbcrypt_columns holds them. */
+/* Reads and writes options as dbcrypt_columns stores them. */
 extern void options_read(Jsonb *stored, ColumnOptions *options);
 extern Datum options_write(const ColumnOptions *options);
 
-/* An HKDF attribute as Lockbox spells it: name_ciphertext. */
+/* The HKDF attribute as Lockbox names it: the column's name and "_ciphertext". */
 extern char *options_attribute(const char *name);
 
 #endif

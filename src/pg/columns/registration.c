@@ -16,25 +16,29 @@
 #include "columns/opening.h"
 #include "columns/registry.h"
 #include "columns/target.h"
+#include "support/arguments.h"
 #include "support/run_as.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_register_column);
 PG_FUNCTION_INFO_V1(dbcrypt_unregister_column);
 PG_FUNCTION_INFO_V1(dbcrypt_column_number);
 
-/* dbcrypt_register_column("table" regclass, "column" name, aad text) */
+/*
+ * dbcrypt_register_column("table" regclass, "column" name, aad text): adds a row to
+ * dbcrypt_columns after the checks that a rotation would make.
+ */
 Datum
 dbcrypt_register_column(PG_FUNCTION_ARGS)
 {
-	TargetColumn target = {.relid = PG_GETARG_OID(0)};
+	static const char *const names[] = {"table", "column"};
+	TargetColumn target = {0};
 	Relation rel;
 	RunAsContext saved;
 
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("table and column must not be null")));
+	arguments_refuse_null(fcinfo, names, lengthof(names));
+	target.relid = PG_GETARG_OID(0);
 	target.name = NameStr(*PG_GETARG_NAME(1));
-	target.aad = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
+	target.aad = text_argument(fcinfo, 2);
 
 	column_check_owner(target.relid);
 	rel = relation_open(target.relid, AccessShareLock);
@@ -56,7 +60,7 @@ dbcrypt_register_column(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* dbcrypt_unregister_column("table" regclass, "column" name) */
+/* dbcrypt_unregister_column("table" regclass, "column" name): the reverse. */
 Datum
 dbcrypt_unregister_column(PG_FUNCTION_ARGS)
 {

@@ -2,9 +2,9 @@
  * registry.c
  *		The registered columns: rows of dbcrypt_columns.
  *
- * A registry row names its column by table and attribute number, so that it
- * survives a rename, and by name, so that it survives a dump. The number is a
- * generated column, never dumped; an event trigger keeps the name.
+ * A row names its column twice. The number survives a rename of the column; the name
+ * survives dump and restore. The number is a generated column, which pg_dump leaves
+ * out; an event trigger updates the name.
  */
 #include "postgres.h"
 

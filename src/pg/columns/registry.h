@@ -11,18 +11,18 @@
 
 #include "columns/target.h"
 
-/* The registered columns in order of OID and number; all of TargetColumn. */
+/* The registered columns in order of table OID and column number. */
 extern List *columns_registered(void);
 
-/* The registry's row of a column, or NULL. */
+/* The registered column of that number, or NULL. */
 extern TargetColumn *column_registered(Oid relid, AttrNumber attnum);
 
-/* The same, or the row of a table above it whose column it inherits. */
+/* The same by name; if there is none, that of a table above from which it inherits. */
 extern TargetColumn *column_covering(Oid relid, const char *name);
 
 /*
- * Registers a column. Does nothing if it is registered, if what it was resolved to
- * covers it (runs_as), and for temporary tables. Needs SPI.
+ * Registers a column. Does nothing if the column is registered, if the registration of
+ * a table above covers it (runs_as is set), and for temporary tables. Needs SPI.
  */
 extern void column_register(const TargetColumn *target);
 
@@ -30,8 +30,9 @@ extern void column_register(const TargetColumn *target);
 extern bool column_unregister(Oid relid, AttrNumber attnum);
 
 /*
- * Every row of dbcrypt_columns, those of dropped columns included, in the order of
- * columns_registered. Unless whole, only what names the column is read.
+ * Every row of dbcrypt_columns, those of dropped columns included (name is NULL), in
+ * the order of columns_registered. Unless whole, only table, number and names are
+ * read, so that this works on a table that a script of another version made.
  */
 extern List *registry_rows(bool whole);
 

@@ -40,9 +40,9 @@ is_listed(const List *registry, Oid relid, AttrNumber attnum)
 }
 
 /*
- * Registers for itself the column of a relation that was registered through
- * another, its parent. Refuses to hand an expression to another owner, in whose
- * name it would run.
+ * Registers a relation's column that until now was covered by the registration of its
+ * parent. Refuses this if they have different owners and the registration has an
+ * expression: it would run as a role that did not write it.
  */
 static void
 copy_registration(const List *registry, const TargetColumn *target, Oid relid)
@@ -82,9 +82,9 @@ copy_registration(const List *registry, const TargetColumn *target, Oid relid)
 }
 
 /*
- * A child has left its parent: what was registered for it through the parent is
- * now registered for itself, so that a revocation still looks at its values.
- * Refuses if the child is not known (InvalidOid).
+ * A child has left its parent: its columns that the parent's registration covered are
+ * registered, so that a revocation still looks at their values. Throws if the child
+ * is not known (InvalidOid).
  */
 static void
 register_detached(Oid parent, Oid child)
@@ -107,7 +107,7 @@ register_detached(Oid parent, Oid child)
 	}
 }
 
-/* Registers what the command has taken out of a partitioned or parent table. */
+/* Finds the children that the current DDL command has detached, and registers their columns. */
 static void
 follow_detached(void)
 {
@@ -152,7 +152,7 @@ follow_detached(void)
 	}
 }
 
-/* A column was dropped of its table alone (ALTER TABLE ONLY): its children's are registered. */
+/* A column was dropped from its table alone (ALTER TABLE ONLY): registers its children's. */
 static void
 keep_children(const List *registry, const TargetColumn *target)
 {
@@ -166,8 +166,8 @@ keep_children(const List *registry, const TargetColumn *target)
 }
 
 /*
- * Event trigger after DDL: dbcrypt_columns follows renames, drops, and children that
- * leave their parents.
+ * Event trigger after DDL: updates dbcrypt_columns after renames, after drops, and when
+ * children leave their parents.
  */
 Datum
 dbcrypt_columns_follow(PG_FUNCTION_ARGS)

@@ -1,6 +1,6 @@
 /*
  * target.c
- *		What a column is: its table, type and owner.
+ *		The column that dbcrypt works on: its table, scheme, type and owner.
  */
 #include "postgres.h"
 
@@ -64,7 +64,7 @@ column_dependents(Relation rel, AttrNumber attnum)
 }
 
 dbcrypt_form
-column_form(Relation rel, AttrNumber attnum)
+column_encoding(Relation rel, AttrNumber attnum)
 {
 	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
 

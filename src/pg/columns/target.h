@@ -1,6 +1,6 @@
 /*
  * target.h
- *		What a column is: its table, type and owner.
+ *		The column that dbcrypt works on: its table, scheme, type and owner.
  */
 #ifndef DBCRYPT_TARGET_H
 #define DBCRYPT_TARGET_H
@@ -32,13 +32,16 @@ extern bool column_is_native(const TargetColumn *target);
 /* Refuses everyone but the table's owner and superusers. */
 extern void column_check_owner(Oid relid);
 
-/* A column and the generated columns computed from it, offset as in pull_varattnos. */
+/* A column and the stored generated columns that read it, offset as in pull_varattnos. */
 extern Bitmapset *column_dependents(Relation rel, AttrNumber attnum);
 
 /* Whether a value, or its companion, says which key it is under. */
 extern bool column_names_key(const TargetColumn *target);
 
-/* Form of a column's values: text or bytea, through domains. */
-extern dbcrypt_form column_form(Relation rel, AttrNumber attnum);
+/*
+ * Encoding of a column's values: binary for bytea, text for text types and JSON, and
+ * for domains over them. Refuses other types.
+ */
+extern dbcrypt_form column_encoding(Relation rel, AttrNumber attnum);
 
 #endif

@@ -78,7 +78,7 @@ count_values(void *arg)
 
 	if (column_is_native(member->target))
 	{
-		member->form = column_form(member->rel, member->attnum);
+		member->form = column_encoding(member->rel, member->attnum);
 		visit_rows(member->rel, 0, count_header, member);
 	}
 	else

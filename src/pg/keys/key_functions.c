@@ -4,21 +4,17 @@
  */
 #include "postgres.h"
 
-#include "access/relation.h"
-#include "access/tableam.h"
-#include "commands/tablecmds.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
-#include "utils/lsyscache.h"
-#include "utils/snapmgr.h"
 
 #include "core/core.h"
 #include "keys/session_keyring.h"
+#include "support/arguments.h"
 #include "support/catalog.h"
 #include "support/errors.h"
 
@@ -26,7 +22,7 @@ PG_FUNCTION_INFO_V1(dbcrypt_register_keys);
 PG_FUNCTION_INFO_V1(dbcrypt_loaded_keys);
 PG_FUNCTION_INFO_V1(dbcrypt_keys_changed);
 
-/* The ring, which must not be empty. */
+/* The session's ring; throws if it holds no key. */
 static dbcrypt_ring *
 nonempty_ring(void)
 {
@@ -37,6 +33,7 @@ nonempty_ring(void)
 	return ring;
 }
 
+/* The state of a key as dbcrypt_register_keys() shows it. */
 static const char *
 state_name(unsigned state)
 {
@@ -51,12 +48,11 @@ state_name(unsigned state)
 Datum
 dbcrypt_register_keys(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	dbcrypt_ring *ring = nonempty_ring();
+	ReturnSetInfo *result = result_set(fcinfo, 2);
 	size_t count = dbcrypt_ring_count(ring);
 	Oid types[] = {TEXTOID, TEXTOID};
 
-	InitMaterializedSRF(fcinfo, 0);
 	for (size_t i = 0; i < count; i++)
 	{
 		char canary[DBCRYPT_CANARY_SIZE + 1];
@@ -90,10 +86,9 @@ dbcrypt_register_keys(PG_FUNCTION_ARGS)
 Datum
 dbcrypt_loaded_keys(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	dbcrypt_ring *ring = session_ring();
+	ReturnSetInfo *result = result_set(fcinfo, 3);
 
-	InitMaterializedSRF(fcinfo, 0);
 	for (size_t i = 0; i < dbcrypt_ring_count(ring); i++)
 	{
 		unsigned state = dbcrypt_ring_state(ring, i);

@@ -27,7 +27,7 @@ is_revoked(const dbcrypt_ring *ring, const char *key_id)
 }
 
 void
-raise_key_status(const dbcrypt_ring *ring, dbcrypt_status status, dbcrypt_form form,
+raise_key_status(const dbcrypt_ring *ring, dbcrypt_status status, dbcrypt_form encoding,
 				 const char *key_id, const ValuePlace *place)
 {
 	/* Writing failed, not reading, so the key in question is the primary one. */
@@ -35,17 +35,17 @@ raise_key_status(const dbcrypt_ring *ring, dbcrypt_status status, dbcrypt_form f
 		(status == DBCRYPT_KEY_NOT_REGISTERED || status == DBCRYPT_KEY_CANARY_MISMATCH ||
 		 (status == DBCRYPT_KEY_REVOKED && !is_revoked(ring, key_id))))
 		key_id = dbcrypt_ring_key_id(ring, 0);
-	raise_status(status, form, key_id[0] ? key_id : NULL, place);
+	raise_status(status, encoding, key_id[0] ? key_id : NULL, place);
 }
 
 void
-raise_value_status(const dbcrypt_ring *ring, dbcrypt_status status, dbcrypt_form form,
+raise_value_status(const dbcrypt_ring *ring, dbcrypt_status status, dbcrypt_form encoding,
 				   struct varlena *envelope, const ValuePlace *place)
 {
 	char key_id[DBCRYPT_KEY_ID_LEN + 1];
 
-	if (dbcrypt_read_header(form, (uint8_t *) VARDATA_ANY(envelope), VARSIZE_ANY_EXHDR(envelope),
-							key_id) != DBCRYPT_OK)
+	if (dbcrypt_read_header(encoding, (uint8_t *) VARDATA_ANY(envelope),
+							VARSIZE_ANY_EXHDR(envelope), key_id) != DBCRYPT_OK)
 		key_id[0] = '\0';
-	raise_key_status(ring, status, form, key_id, place);
+	raise_key_status(ring, status, encoding, key_id, place);
 }

@@ -15,16 +15,16 @@
 extern int keyring_find(const dbcrypt_ring *ring, const char *key_id);
 
 /*
- * Throws what the status of a value means. key_id is the value's own, or "" if it
+ * Throws the error of a status that a value gave. key_id is the value's own, or "" if it
  * is not known; the error names the primary key where that is the one in question.
  */
 pg_noreturn extern void raise_key_status(const dbcrypt_ring *ring, dbcrypt_status status,
-										 dbcrypt_form form, const char *key_id,
+										 dbcrypt_form encoding, const char *key_id,
 										 const ValuePlace *place);
 
 /* The same for a native envelope, which says its key id itself. */
 pg_noreturn extern void raise_value_status(const dbcrypt_ring *ring, dbcrypt_status status,
-										   dbcrypt_form form, struct varlena *envelope,
+										   dbcrypt_form encoding, struct varlena *envelope,
 										   const ValuePlace *place);
 
 #endif

@@ -17,7 +17,7 @@
 static emit_log_hook_type previous_emit_log = NULL;
 static ProcessUtility_hook_type previous_process_utility = NULL;
 
-/* Where a word and the quotes and blanks around it end; NULL if it is not here. */
+/* Skips a word and the quotes and blanks around it; NULL if another word is here. */
 static const char *
 skip_word(const char *text, const char *word)
 {
@@ -30,7 +30,7 @@ skip_word(const char *text, const char *word)
 	return text + strspn(text, around);
 }
 
-/* Whether a text names the setting that holds literal keys, as SQL may spell it. */
+/* Whether a text names dbcrypt.keys in any way that SQL allows: quoted, with blanks. */
 static bool
 names_keys_setting(const char *text)
 {
@@ -45,8 +45,9 @@ names_keys_setting(const char *text)
 }
 
 /*
- * A copy of the text without keys, or NULL if it holds none: no key of the
- * ring, and nothing that could be one where dbcrypt.keys is named.
+ * A copy of the text with its keys masked, or NULL if it has none. Masks the keys of
+ * the loaded ring; with mask_all whatever could be a key, for a text that names
+ * dbcrypt.keys.
  */
 static char *
 masked_copy(const char *text, bool mask_all)
@@ -74,7 +75,7 @@ mask_field(char **field, bool mask_all)
 		*field = masked;
 }
 
-/* Masks a log record and hides a statement that carries a key. */
+/* Log hook: masks a log record, and hides its statement if that holds a key. */
 static void
 mask_log(ErrorData *edata)
 {
@@ -117,7 +118,7 @@ mask_activity(void)
 	pfree(masked);
 }
 
-/* Runs a utility statement that names dbcrypt.keys with its text masked. */
+/* Utility hook: a statement that names dbcrypt.keys runs with its text masked. */
 static void
 mask_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 			 ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,

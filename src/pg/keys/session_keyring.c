@@ -25,7 +25,7 @@
 static uint64 sources_read = 0;
 static uint64 key_file_stamp = 0;
 
-/* Start of the statement that last looked for changes. */
+/* Start of the statement that last looked for changes of the key file and dbcrypt_keys. */
 static TimestampTz looked_at = 0;
 
 /*
@@ -36,7 +36,7 @@ static Oid keys_relid = InvalidOid;
 static uint64 keys_changes = 1;
 static uint64 states_read = 0;
 
-/* Throws for a key source that could not be read. */
+/* Throws the error of a key source; path is a file, a directory or a command. */
 pg_noreturn static void
 raise_source(dbcrypt_status status, const char *setting, const char *path,
 			 const dbcrypt_source_error *error)
@@ -87,7 +87,7 @@ raise_source(dbcrypt_status status, const char *setting, const char *path,
 	raise_status(status, DBCRYPT_TEXT, NULL, NULL);
 }
 
-/* Adds what dbcrypt.key_command prints. Its output never outlives this frame. */
+/* Adds the keys that dbcrypt.key_command prints. Wipes the output before it can throw. */
 static dbcrypt_status
 add_command_keys(dbcrypt_ring *target, const char *command, dbcrypt_source_error *error)
 {
@@ -119,7 +119,10 @@ add_command_keys(dbcrypt_ring *target, const char *command, dbcrypt_source_error
 	return status;
 }
 
-/* Reads every source into a new ring. */
+/*
+ * Reads every source into a new ring, which takes the place of the loaded one. After
+ * an error the loaded one stays.
+ */
 static void
 read_ring(void)
 {

@@ -20,9 +20,9 @@ extern void session_init(void);
 extern dbcrypt_ring *session_ring(void);
 
 /*
- * A number that changes with dbcrypt_keys, once the session has heard of it: at
- * the latest when it takes a lock that the change's transaction conflicted with.
- * Counts from the first session_ring() on.
+ * A number that changes with dbcrypt_keys, as soon as the session has received the
+ * invalidation: at the latest when it takes a lock that conflicts with one of the
+ * changing transaction. Counts from the first session_ring() on.
  */
 extern uint64 session_keys_changes(void);
 

@@ -26,8 +26,8 @@ bool library_preloaded = false;
 uint64 settings_key_source_changes = 1;
 
 /*
- * Accepts a list of keys, but only from where other roles cannot read it. Does
- * not keep what it parsed: the ring is read when it is first needed.
+ * Accepts a list of keys, but only from sources that other roles cannot read. Keeps
+ * nothing of it: the ring is loaded when it is first needed.
  */
 static bool
 check_keys(char **newval, void **extra, GucSource source)
@@ -89,7 +89,7 @@ check_keys(char **newval, void **extra, GucSource source)
 	return false;
 }
 
-/* SHOW prints the ids of the keys, in order. */
+/* SHOW prints the ids of the keys, in order, never the keys. */
 static const char *
 show_keys(void)
 {
@@ -107,7 +107,7 @@ show_keys(void)
 	return ids.data;
 }
 
-/* A path must be absolute or empty; what is there is read when it is needed. */
+/* A path must be absolute or empty; the file is read when it is first needed. */
 static bool
 check_key_file(char **newval, void **extra, GucSource source)
 {
@@ -148,7 +148,7 @@ settings_decrypt_key(const char *key_id)
 	return false;
 }
 
-/* A list of key ids. Someone may write a key instead, so no value is echoed. */
+/* Accepts a list of key ids. Prints no value: someone may write a key by mistake. */
 static bool
 check_decrypt_keys(char **newval, void **extra, GucSource source)
 {

@@ -7,12 +7,16 @@
 
 #include "postgres.h"
 
+/* The values of the settings; NULL or empty if not set. */
 extern char *setting_keys;
 extern char *setting_key_file;
 extern char *setting_key_command;
 extern char *setting_decrypt_keys;
 
-/* Loaded at server start, so that no placeholder ever showed a literal key. */
+/*
+ * Whether the library was loaded at server start. Otherwise dbcrypt.keys in the
+ * configuration was shown by SHOW until the library was loaded.
+ */
 extern bool library_preloaded;
 
 /* A number, never 0, that changes with dbcrypt.keys, key_file and key_command. */

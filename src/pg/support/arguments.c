@@ -6,6 +6,7 @@
 
 #include "funcapi.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
 #include "support/arguments.h"
 
@@ -22,6 +23,22 @@ char *
 text_argument(FunctionCallInfo fcinfo, int n)
 {
 	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+ReturnSetInfo *
+result_set(FunctionCallInfo fcinfo, int columns)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (result->setDesc->natts != columns)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("function \"%s\" is declared with %d result columns, not %d",
+						get_func_name(fcinfo->flinfo->fn_oid), result->setDesc->natts, columns),
+				 errhint("Install the version of dbcrypt that pg_extension names, or run "
+						 "ALTER EXTENSION dbcrypt UPDATE.")));
+	return result;
 }
 
 Datum

@@ -1,6 +1,6 @@
 /*
  * encoding.c
- *		Text crosses the envelope as UTF-8, whatever the database's encoding.
+ *		Text is encrypted as UTF-8, whatever the encoding of the database.
  *
  * PostgreSQL's own conversion errors print the offending bytes, which may be
  * plaintext, so every conversion here runs without errors and reports itself.
@@ -16,12 +16,15 @@
 #include "core/core.h"
 #include "support/encoding.h"
 
-/* A conversion of pg_catalog that must cover the whole input; NULL if it does not. */
+/*
+ * Converts text between two encodings with the conversion of pg_catalog. NULL if a
+ * character has no equivalent.
+ */
 static unsigned char *
 convert(const unsigned char *source, size_t size, int from, int to, size_t *converted_size)
 {
 	Oid conversion = FindDefaultConversion(PG_CATALOG_NAMESPACE, from, to);
-	size_t room = size * MAX_CONVERSION_GROWTH + 1;
+	size_t max_size = size * MAX_CONVERSION_GROWTH + 1;
 	unsigned char *converted;
 	int consumed;
 
@@ -29,11 +32,11 @@ convert(const unsigned char *source, size_t size, int from, int to, size_t *conv
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_FUNCTION),
 						errmsg("no conversion from encoding \"%s\" to \"%s\"",
 							   pg_encoding_to_char(from), pg_encoding_to_char(to))));
-	room = Min(room, MaxAllocSize);
-	converted = palloc(room);
+	max_size = Min(max_size, MaxAllocSize);
+	converted = palloc(max_size);
 	consumed =
 		pg_do_encoding_conversion_buf(conversion, from, to, unconstify(unsigned char *, source),
-									  (int) size, converted, (int) room, true);
+									  (int) size, converted, (int) max_size, true);
 	if ((size_t) consumed != size)
 		return NULL;
 	*converted_size = strlen((char *) converted);

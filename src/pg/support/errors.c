@@ -1,6 +1,6 @@
 /*
  * errors.c
- *		The only table from core status to SQLSTATE, message and hint.
+ *		The only table of errors: the SQLSTATE, message and hint of each core status.
  */
 #include "postgres.h"
 
@@ -9,7 +9,7 @@
 #include "core/core.h"
 #include "support/errors.h"
 
-/* One row of the table; %s stands for a key id. */
+/* A row of the table; in message, %s is a key id. */
 typedef struct StatusError
 {
 	int sqlstate;
@@ -64,7 +64,7 @@ status_message(dbcrypt_status status, const char *key_id)
 	return psprintf(status_errors[status].message, key_id ? key_id : "of this value");
 }
 
-/* The DETAIL line: where the value stands and which key it names. */
+/* Sets the DETAIL line: where the value is and which key it is under. */
 static void
 place_detail(const ValuePlace *place, const char *key_id)
 {
@@ -84,13 +84,14 @@ place_detail(const ValuePlace *place, const char *key_id)
 }
 
 void
-raise_status(dbcrypt_status status, dbcrypt_form form, const char *key_id, const ValuePlace *place)
+raise_status(dbcrypt_status status, dbcrypt_form encoding, const char *key_id,
+			 const ValuePlace *place)
 {
 	const char *message = status_message(status, key_id);
 	const char *hint = status_errors[status].hint;
 	int sqlstate = status_errors[status].sqlstate;
 
-	if (status == DBCRYPT_NOT_AN_ENVELOPE && form == DBCRYPT_BINARY)
+	if (status == DBCRYPT_NOT_AN_ENVELOPE && encoding == DBCRYPT_BINARY)
 		sqlstate = ERRCODE_INVALID_BINARY_REPRESENTATION;
 	if (place && place->adopted &&
 		(status == DBCRYPT_NOT_AN_ENVELOPE || status == DBCRYPT_AUTHENTICATION_FAILED))

@@ -14,7 +14,7 @@
 #include "core/core.h"
 #include "support/compat.h"
 
-/* Where a value stands, for an error's DETAIL; rel NULL when nowhere. */
+/* Where a value is, for an error's DETAIL; rel is NULL if it is in no table. */
 typedef struct ValuePlace
 {
 	Relation rel;
@@ -23,16 +23,16 @@ typedef struct ValuePlace
 	bool adopted; /* the column is of another application's scheme */
 } ValuePlace;
 
-/* Throws what status means; key_id and place may be NULL. */
-pg_noreturn extern void raise_status(dbcrypt_status status, dbcrypt_form form, const char *key_id,
-									 const ValuePlace *place);
+/* Throws the error of a status; key_id and place may be NULL. */
+pg_noreturn extern void raise_status(dbcrypt_status status, dbcrypt_form encoding,
+									 const char *key_id, const ValuePlace *place);
 
 /* The primary message of a status. */
 extern const char *status_message(dbcrypt_status status, const char *key_id);
 
 /*
- * For the callback of an error context: a value that cannot be converted is not
- * named in the message.
+ * For the callback of an error context. PostgreSQL's errors about a value may print
+ * it; this replaces the message by one that does not.
  */
 extern void redact_error(void);
 

@@ -14,83 +14,86 @@
 #include "support/compat.h"
 #include "support/json_fields.h"
 
-/* A walk over one JSON text. */
-typedef struct FieldWalk
+/* The state of one pass over a JSON text. */
+typedef struct FieldSearch
 {
 	JsonLexContext *lex;
-	const char *lexed; /* what the lexer reads: the text, its \\u0000 made \\u0001 */
+	const char *lexed; /* what the lexer reads: the text with \\u0001 for \\u0000 */
 	const char *text;
 	const char *pattern;
-	StringInfoData path; /* of the field at hand: $.a.b */
+	StringInfoData path; /* of the current field: $.a.b */
 	JsonFieldReplace replace;
 	void *arg;
 	StringInfo output;
-	const char *copied; /* up to here lexed is in output, as text has it */
-} FieldWalk;
+	const char *copied; /* place in lexed: the text before it is in output already */
+} FieldSearch;
 
 /* A path ($.a.b) names fields exactly; anything else is an ILIKE pattern for names. */
 static bool
-field_matches(FieldWalk *walk, const char *name)
+field_matches(FieldSearch *search, const char *name)
 {
-	if (walk->pattern[0] == '$')
-		return strcmp(walk->pattern, walk->path.data) == 0;
+	if (search->pattern[0] == '$')
+		return strcmp(search->pattern, search->path.data) == 0;
 	return DatumGetBool(DirectFunctionCall2Coll(texticlike, DEFAULT_COLLATION_OID,
 												CStringGetTextDatum(name),
-												CStringGetTextDatum(walk->pattern)));
+												CStringGetTextDatum(search->pattern)));
 }
 
-/* Copies the text up to a place of what the lexer reads. */
+/* Copies the text up to a place of lexed into the output. */
 static void
-copy_text(FieldWalk *walk, const char *to)
+copy_text(FieldSearch *search, const char *to)
 {
-	appendBinaryStringInfo(walk->output, walk->text + (walk->copied - walk->lexed),
-						   (int) (to - walk->copied));
-	walk->copied = to;
+	appendBinaryStringInfo(search->output, search->text + (search->copied - search->lexed),
+						   (int) (to - search->copied));
+	search->copied = to;
 }
 
-/* Refuses a field that no text value can hold, rather than change it. */
+/* Refuses a field that contains \\u0000: as a text value it would be another. */
 static void
-check_no_zero(FieldWalk *walk, const char *name)
+check_no_zero(FieldSearch *search, const char *name)
 {
-	const char *start = walk->lex->token_start;
+	const char *start = search->lex->token_start;
 
-	if (memcmp(start, walk->text + (start - walk->lexed), walk->lex->token_terminator - start) != 0)
+	if (memcmp(start, search->text + (start - search->lexed),
+			   search->lex->token_terminator - start) != 0)
 		ereport(ERROR, (errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
 						errmsg("JSON field \"%s\" holds \\u0000, which no text can hold", name)));
 }
 
+/* The parser is at the start of a field: replaces its value if the pattern names it. */
 static COMPAT_JSON_RESULT
 field_start(void *state, char *name, bool isnull)
 {
-	FieldWalk *walk = state;
+	FieldSearch *search = state;
 	char *value;
 
-	appendStringInfo(&walk->path, ".%s", name);
-	if (walk->lex->token_type == JSON_TOKEN_STRING && field_matches(walk, name))
+	appendStringInfo(&search->path, ".%s", name);
+	if (search->lex->token_type == JSON_TOKEN_STRING && field_matches(search, name))
 	{
-		check_no_zero(walk, name);
-		value = walk->replace(walk->arg, name, walk->lex->strval->data);
+		check_no_zero(search, name);
+		value = search->replace(search->arg, name, search->lex->strval->data);
 		if (value)
 		{
-			copy_text(walk, walk->lex->token_start);
-			escape_json(walk->output, value);
-			walk->copied = walk->lex->token_terminator;
+			copy_text(search, search->lex->token_start);
+			escape_json(search->output, value);
+			search->copied = search->lex->token_terminator;
 		}
 	}
 	return COMPAT_JSON_OK;
 }
 
+/* The parser is at the end of a field: its name leaves the path. */
 static COMPAT_JSON_RESULT
 field_end(void *state, char *name, bool isnull)
 {
-	FieldWalk *walk = state;
+	FieldSearch *search = state;
 
-	walk->path.len -= (int) strlen(name) + 1;
-	walk->path.data[walk->path.len] = '\0';
+	search->path.len -= (int) strlen(name) + 1;
+	search->path.data[search->path.len] = '\0';
 	return COMPAT_JSON_OK;
 }
 
-/* A copy that the lexer can read strings of: \\u0000 has become \\u0001. */
+/* A copy of the text that the lexer accepts: with \\u0001 for \\u0000. */
 static char *
 lexable_copy(const char *text, int size)
 {
@@ -110,22 +113,22 @@ text *
 json_fields_replace(text *json, const char *pattern, JsonFieldReplace replace, void *arg)
 {
 	StringInfoData output;
-	FieldWalk walk = {.pattern = pattern, .replace = replace, .arg = arg, .output = &output};
+	FieldSearch search = {.pattern = pattern, .replace = replace, .arg = arg, .output = &output};
 	JsonSemAction actions = {
-		.semstate = &walk, .object_field_start = field_start, .object_field_end = field_end};
+		.semstate = &search, .object_field_start = field_start, .object_field_end = field_end};
 	char *start = VARDATA_ANY(json);
 	int size = VARSIZE_ANY_EXHDR(json);
 
 	initStringInfo(&output);
-	initStringInfo(&walk.path);
-	appendStringInfoChar(&walk.path, '$');
-	walk.text = start;
-	walk.lexed = walk.copied = lexable_copy(start, size);
-	walk.lex = compat_json_lexer(unconstify(char *, walk.lexed), size);
-	if (pg_parse_json(walk.lex, &actions) != JSON_SUCCESS)
+	initStringInfo(&search.path);
+	appendStringInfoChar(&search.path, '$');
+	search.text = start;
+	search.lexed = search.copied = lexable_copy(start, size);
+	search.lex = compat_json_lexer(unconstify(char *, search.lexed), size);
+	if (pg_parse_json(search.lex, &actions) != JSON_SUCCESS)
 		elog(ERROR, "column holds no valid JSON");
-	if (walk.copied == walk.lexed)
+	if (search.copied == search.lexed)
 		return NULL;
-	copy_text(&walk, walk.lexed + size);
+	copy_text(&search, search.lexed + size);
 	return cstring_to_text_with_len(output.data, output.len);
 }

@@ -7,12 +7,13 @@
 
 #include "postgres.h"
 
-/* What a field's value becomes; NULL leaves it. Both names are NUL-terminated. */
+/* Returns the new value of a field, or NULL to leave it. Strings end with NUL. */
 typedef char *(*JsonFieldReplace)(void *arg, const char *name, const char *value);
 
 /*
- * A JSON text with the string fields that pattern names replaced; NULL if none
- * was. Pattern: $.path.to.field, or an ILIKE pattern for field names.
+ * Returns a JSON text with the values of the string fields that pattern names
+ * replaced; NULL if none was. Pattern: $.path.to.field, or an ILIKE pattern for field
+ * names.
  */
 extern text *json_fields_replace(text *json, const char *pattern, JsonFieldReplace replace,
 								 void *arg);

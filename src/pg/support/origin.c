@@ -19,11 +19,13 @@
 
 #define ORIGIN_NAME "dbcrypt"
 
+/* Between origin_enter and origin_leave. */
 static bool entered = false;
 
 /*
- * For a process that is terminated in between: it passes no PG_FINALLY, and its
- * abort would look for the progress of an origin that no session has set up.
+ * For a process that is terminated between origin_enter and origin_leave: PG_FINALLY
+ * does not run then, and the abort would fail, as it looks for the progress of an
+ * origin that no session has set up.
  */
 static void
 leave_at_exit(int code, Datum arg)
@@ -40,7 +42,8 @@ origin_lookup(void)
 
 	if (!XLogLogicalInfoActive() || COMPAT_SESSION_ORIGIN != InvalidReplOriginId)
 		return InvalidReplOriginId;
-	if (!registered) /* here, before callers add callbacks that they remove */
+	/* Here and not later: callers add callbacks and remove them in reverse order. */
+	if (!registered)
 		before_shmem_exit(leave_at_exit, (Datum) 0);
 	registered = true;
 	origin = replorigin_by_name(ORIGIN_NAME, true);

@@ -9,10 +9,16 @@
 
 #include "support/compat.h"
 
-/* The origin to mark changes with, made if need be; invalid where none is needed. */
+/*
+ * The origin to mark changes with; created at first use. InvalidReplOriginId if
+ * changes need no mark: without logical decoding, or under another origin.
+ */
 extern ReplOriginId origin_lookup(void);
 
-/* Marks what is logged in between. An error in between must origin_leave too. */
+/*
+ * What is logged between the two has the origin. After an error in between,
+ * origin_leave must be called too.
+ */
 extern void origin_enter(ReplOriginId origin);
 extern void origin_leave(ReplOriginId origin);
 

@@ -2,9 +2,9 @@
  * progress.c
  *		Progress of a running rotation, for the view dbcrypt_progress.
  *
- * Kept in the backend's own progress slots under a command number of ours,
- * which PostgreSQL's progress views pass over: no shared memory of our own, so
- * it works without preloading, and it is gone when the backend is.
+ * Kept in the backend's own progress slots, under a command number that PostgreSQL's
+ * progress views ignore. So dbcrypt needs no shared memory, this works without
+ * preloading, and the row is gone when the backend is.
  */
 #include "postgres.h"
 
@@ -18,6 +18,7 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
+#include "support/arguments.h"
 #include "support/compat.h"
 #include "support/progress.h"
 
@@ -26,6 +27,7 @@ PG_FUNCTION_INFO_V1(dbcrypt_progress_rows);
 /* "dbc" as a number no built-in command has. */
 #define PROGRESS_COMMAND_DBCRYPT ((ProgressCommandType) 0x646263)
 
+/* The meaning of the progress slots. */
 enum
 {
 	PARAM_ATTNUM,
@@ -38,7 +40,7 @@ enum
 	PARAMS
 };
 
-/* The relation of this backend's row, InvalidOid for none. */
+/* The relation that this backend's row names; InvalidOid without a row. */
 static Oid shown = InvalidOid;
 
 static const char *const phase_names[] = {"rotating", "waiting", "vacuuming", "checking"};
@@ -108,10 +110,10 @@ progress_end(void)
 Datum
 dbcrypt_progress_rows(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	ReturnSetInfo *result;
 	int backends;
 
-	InitMaterializedSRF(fcinfo, 0);
+	result = result_set(fcinfo, 10);
 	backends = pgstat_fetch_stat_numbackends();
 	for (int i = 1; i <= backends; i++)
 	{

@@ -17,11 +17,13 @@ typedef enum ProgressPhase
 	PROGRESS_CHECKING /* the pass that must find nothing */
 } ProgressPhase;
 
-/* This backend's row of dbcrypt_progress; an abort ends it by itself. */
+/* Shows this backend in dbcrypt_progress, until progress_end or the transaction's abort. */
 extern void progress_start(Oid relid, AttrNumber attnum, uint64 blocks_total);
 
-/* Begins to count blocks anew. */
+/* Counts blocks from 0 again, of a new total. */
 extern void progress_total(uint64 blocks_total);
+
+/* Sets what the row shows. */
 extern void progress_phase(ProgressPhase phase);
 extern void progress_update(uint64 blocks_done, int64 rotated);
 extern void progress_end(void);

@@ -18,7 +18,10 @@ typedef struct RunAsContext
 /* The role that owns a relation; throws if it is gone. */
 extern Oid owner_of(Oid relid);
 
-/* From here code runs as the relation's owner, restricted, with a fixed search_path. */
+/*
+ * From here code runs as that role in a security-restricted operation, with
+ * search_path fixed to pg_catalog; run_as_restore ends it.
+ */
 extern void run_as_owner(Oid owner, RunAsContext *saved);
 extern void run_as_restore(const RunAsContext *saved);
 

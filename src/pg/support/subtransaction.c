@@ -30,8 +30,8 @@ subtransaction_run(void (*action)(void *), void *arg)
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();
-		/* Before the caller can throw: an error out of a subtransaction would leave the
-		 * session inside its transaction. */
+		/* At once: if the caller threw inside the subtransaction, the session would stay
+		 * in it. */
 		RollbackAndReleaseCurrentSubTransaction();
 		progress_resume();
 	}

@@ -98,7 +98,7 @@ companion_column(Relation rel, const TargetColumn *target, dbcrypt_form form)
 						errdetail("Scheme %s keeps a part of each value in it.", traits->name),
 						errhint("Undo its renaming, or call dbcrypt_unregister_column() and adopt "
 								"the column again.")));
-	if (column_form(rel, attnum) != form)
+	if (column_encoding(rel, attnum) != form)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("columns \"%s\" and \"%s\" of table \"%s\" must both be text or both "
@@ -159,7 +159,7 @@ codec_init(ColumnCodec *codec, Relation rel, const TargetColumn *target, EState 
 	memset(codec, 0, sizeof(*codec));
 	codec->rel = rel;
 	codec->attnum = get_attnum(RelationGetRelid(rel), target->name);
-	codec->form = column_form(rel, codec->attnum);
+	codec->form = column_encoding(rel, codec->attnum);
 	codec->context.form = codec->form;
 	codec->scheme = target->scheme ? target->scheme : scheme_native();
 	codec->econtext = GetPerTupleExprContext(estate);
