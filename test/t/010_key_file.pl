@@ -59,15 +59,15 @@ write_contents($raw);
 ring_is([ unpack('H*', $raw) ], 'exactly 32 raw bytes, whatever they are');
 
 write_contents('');
-ring_fails(qr/^.*ERROR:  dbcrypt.key_file ".*keys" holds no key$/m, 'an empty file');
+ring_fails(qr/^.*ERROR:  dbcrypt.key_file ".*keys" contains no key$/m, 'an empty file');
 write_contents("# nothing\n");
-ring_fails(qr/holds no key/, 'a file of comments');
+ring_fails(qr/contains no key/, 'a file of comments');
 my $broken = substr(secret_key('broken'), 1);
 write_contents("$k1\n$broken\n");
 {
 	my ($out, $err) = run_sql($session, q{SELECT dbcrypt_encrypt('x')});
 	like( $err,
-		qr/ERROR:  invalid key in dbcrypt.key_file\nDETAIL:  ".*keys", line 2: neither 64 hex digits/,
+		qr/ERROR:  invalid key in dbcrypt.key_file\nDETAIL:  Line 2 of ".*keys" is neither 64 hex digits/,
 		'a line that is no key is named by its number');
 	unlike($err, qr/$broken/, '... and not shown');
 	is($out, '', '... and no key of the file is used');
@@ -137,7 +137,7 @@ ring_fails(qr/key file ".*keys\/encryption-key-10" has group or world access/,
 unlink "$path/encryption-key-10";
 ring_is([ $k3, $k1 ], 'a file that goes is noticed');
 write_key_file("$path/encryption-key-9", $k1, $broken);
-ring_fails(qr/"[^"]*keys\/encryption-key-9", line 2: neither/, 'errors name the file in it');
+ring_fails(qr/Line 2 of "[^"]*keys\/encryption-key-9" is neither/, 'errors name the file in it');
 unlink glob "$path/*";
 rmdir $path or die "$path: $!";
 

@@ -68,8 +68,8 @@ foreach my $case (
 	[ "echo $literal; kill -9 \$\$", qr/dbcrypt.key_command failed\nDETAIL:  child process (?:was terminated by signal 9|exited with exit code 137)/, 'a command that is killed' ],
 	[ 'head -c 70000 /dev/zero', qr/dbcrypt.key_command printed more than 64 kB/, 'a command that prints too much' ],
 	[ 'head -c 7000000 /dev/zero 2>/dev/null; true', qr/dbcrypt.key_command printed more than 64 kB/, 'a command that prints far too much' ],
-	[ ':', qr/dbcrypt.key_command ".*" holds no key/, 'a command that prints nothing' ],
-	[ "echo $literal; echo ${literal}0", qr/invalid key in dbcrypt.key_command\nDETAIL:  ".*", line 2: neither/, 'a command that prints no key' ],
+	[ ':', qr/dbcrypt.key_command ".*" contains no key/, 'a command that prints nothing' ],
+	[ "echo $literal; echo ${literal}0", qr/invalid key in dbcrypt.key_command\nDETAIL:  Line 2 of ".*" is neither/, 'a command that prints no key' ],
 	)
 {
 	my ($script, $error, $name) = @$case;

@@ -212,7 +212,7 @@ like(psql_error($node, q{SELECT dbcrypt.dbcrypt_adopt_coder()}), qr/cannot tell 
 $node->safe_psql('postgres', q{SELECT dbcrypt.dbcrypt_adopt('odd', 'token', 'coder', '{"key_id": "key"}')});
 is($node->safe_psql('postgres', q{SELECT count(*) FROM dbcrypt.dbcrypt_adopt_coder()}), 0, 'adopted by hand it is known');
 $node->safe_psql('postgres', q{CREATE TABLE digests (d text PRIMARY KEY); CREATE TABLE strange (v text, v_key_id text REFERENCES digests)});
-like(psql_error($node, q{SELECT dbcrypt.dbcrypt_adopt('strange', 'v', 'coder')}), qr/is part of foreign key.*\nDETAIL:  Table "digests" is no catalog of keys/,
+like(psql_error($node, q{SELECT dbcrypt.dbcrypt_adopt('strange', 'v', 'coder')}), qr/is part of foreign key.*\nDETAIL:  Table "digests" is not a catalog of keys/,
 	'a foreign key to anything else is refused');
 $node->stop;
 

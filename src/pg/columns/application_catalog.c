@@ -54,7 +54,7 @@ application_catalog_of(Oid relid, AttrNumber companion)
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("column \"%s\" of table \"%s\" is part of foreign key \"%s\"",
 							get_attname(relid, companion, false), get_rel_name(relid), key->name),
-					 errdetail("Table \"%s\" is no catalog of keys that dbcrypt knows.",
+					 errdetail("Table \"%s\" is not a catalog of keys that dbcrypt knows.",
 							   get_rel_name(key->referenced))));
 		catalog = key->referenced;
 	}

@@ -100,10 +100,12 @@ check_foreign_keys(Relation rel, AttrNumber attnum)
 
 		if ((key->relid == relid && any_in_set(key->attnums, changed)) ||
 			(key->referenced == relid && any_in_set(key->referenced_attnums, changed)))
-			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-							errmsg("column \"%s\" of table \"%s\" is part of foreign key \"%s\"",
-								   get_attname(relid, attnum, false), RelationGetRelationName(rel),
-								   key->name)));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("column \"%s\" of table \"%s\" is part of foreign key \"%s\"",
+						get_attname(relid, attnum, false), RelationGetRelationName(rel), key->name),
+				 errdetail("The values on both sides of a foreign key must stay equal.")));
 	}
 }
 
@@ -135,7 +137,8 @@ check_partition_key(Relation rel, const char *column)
 							NULL))
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("column \"%s\" is part of the partition key of table \"%s\"", column,
-							   RelationGetRelationName(rel))));
+							   RelationGetRelationName(rel)),
+						errdetail("Another value may belong in another partition.")));
 }
 
 /* Refuses it in the relation and in the partitioned tables above it. */
@@ -201,18 +204,20 @@ check_not_read(Relation rel, AttrNumber attnum, AttrNumber companion)
 			continue;
 		if (other->options.companion &&
 			get_attnum(RelationGetRelid(rel), other->options.companion) == attnum)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("column \"%s\" of table \"%s\" is the companion of column \"%s\"",
-							other->options.companion, RelationGetRelationName(rel), other->name)));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("column \"%s\" of table \"%s\" is the companion column of column \"%s\"",
+						other->options.companion, RelationGetRelationName(rel), other->name)));
 		if (bms_overlap(inputs_of_column(rel, other_attnum, other), changed))
 			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 							errmsg("column \"%s\" of table \"%s\" is part of the AAD of column "
 								   "\"%s\"",
 								   get_attname(RelationGetRelid(rel), attnum, false),
 								   RelationGetRelationName(rel), other->name),
-							errdetail("After a change of it the other's values would not "
-									  "decrypt.")));
+							errdetail("After a change, the values of column \"%s\" could not be "
+									  "decrypted.",
+									  other->name)));
 	}
 }
 
@@ -241,11 +246,12 @@ check_companion(Relation rel, AttrNumber attnum, const TargetColumn *target)
 	else if (column_registered(RelationGetRelid(rel), companion_attnum))
 		reason = "It is an encrypted column.";
 	if (reason)
-		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-						errmsg("column \"%s\" of table \"%s\" cannot be the companion of column "
-							   "\"%s\"",
-							   companion, RelationGetRelationName(rel), target->name),
-						errdetail("%s", reason)));
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of table \"%s\" cannot be the companion column of column "
+						"\"%s\"",
+						companion, RelationGetRelationName(rel), target->name),
+				 errdetail("%s", reason)));
 	check_partition_keys(rel, companion);
 	(void) application_catalog_of(RelationGetRelid(rel), companion_attnum);
 	return companion_attnum;

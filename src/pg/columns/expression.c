@@ -117,7 +117,7 @@ check_inputs(Relation rel, AttrNumber attnum, Node *expression, const char *what
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
 					 errmsg("%s expression cannot read a system column or the whole row", what),
-					 errdetail("They change when the value is rotated.")));
+					 errdetail("A rotation changes both.")));
 		if (input == attnum)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
 							errmsg("%s expression cannot read the encrypted column itself", what)));
@@ -126,7 +126,7 @@ check_inputs(Relation rel, AttrNumber attnum, Node *expression, const char *what
 			ereport(ERROR, (errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
 							errmsg("%s expression cannot read encrypted column \"%s\"", what,
 								   NameStr(attribute->attname)),
-							errdetail("It changes when it is rotated.")));
+							errdetail("A rotation of that column changes its values.")));
 		if (attribute->attgenerated != '\0')
 		{
 			Bitmapset *sources = NULL;

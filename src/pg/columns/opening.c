@@ -31,12 +31,14 @@ column_resolve(TargetColumn *target)
 	if (target->aad == NULL)
 		target->aad = registered->aad;
 	else if (registered->aad == NULL || strcmp(target->aad, registered->aad) != 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("column \"%s\" of table \"%s\" is registered with another AAD "
-							   "expression",
-							   target->name, get_rel_name(target->relid)),
-						errdetail("Registered: %s.", registered->aad ? registered->aad : "none"),
-						errhint("Omit aad, or call dbcrypt_unregister_column() first.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("column \"%s\" of table \"%s\" is registered with another AAD "
+						"expression",
+						target->name, get_rel_name(target->relid)),
+				 registered->aad ? errdetail("The registered expression is %s.", registered->aad)
+								 : errdetail("It is registered without an AAD expression."),
+				 errhint("Omit aad, or call dbcrypt_unregister_column() first.")));
 }
 
 List *

@@ -66,13 +66,14 @@ copy_registration(const List *registry, const TargetColumn *target, Oid relid)
 						2, types, values, NULL, SPI_OK_SELECT) > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" leaves table \"%s\", which has another owner and "
-						"with which its column \"%s\" is registered",
-						get_rel_name(relid), get_rel_name(target->relid), target->registered_name),
-				 errdetail("The column's AAD expression would run as the owner of \"%s\".",
+				 errmsg("column \"%s\" of table \"%s\" cannot inherit the registration of "
+						"table \"%s\"",
+						target->registered_name, get_rel_name(relid), get_rel_name(target->relid)),
+				 errdetail("The tables have different owners, and the registered expressions "
+						   "would run as the owner of \"%s\".",
 						   get_rel_name(relid)),
-				 errhint("Have that owner call dbcrypt_register_column() first, or give "
-						 "both tables one owner.")));
+				 errhint("Have that owner call dbcrypt_register_column() first, or give both "
+						 "tables the same owner.")));
 	(void) catalog_execute(
 		psprintf("INSERT INTO %1$s (\"table\", \"column\", aad, scheme, options) "
 				 "SELECT $3, \"column\", aad, scheme, options FROM %1$s "
@@ -115,7 +116,7 @@ follow_detached(void)
 
 	if (SPI_execute("SELECT command FROM pg_catalog.pg_event_trigger_ddl_commands()", false, 0) !=
 		SPI_OK_SELECT)
-		elog(ERROR, "the commands of an event trigger could not be read");
+		elog(ERROR, "could not read the commands of an event trigger");
 	commands = SPI_tuptable;
 	for (uint64 i = 0; i < commands->numvals; i++)
 	{

@@ -48,9 +48,9 @@ raise_source(dbcrypt_status status, const char *setting, const char *path,
 		case DBCRYPT_BAD_KEY:
 			ereport(ERROR,
 					(errcode(ERRCODE_CONFIG_FILE_ERROR), errmsg("invalid key in %s", setting),
-					 errdetail("\"%s\", line %d: neither 64 hex digits nor the base64 of 32 "
+					 errdetail("Line %d of \"%s\" is neither 64 hex digits nor the base64 of 32 "
 							   "bytes.",
-							   name, error->line)));
+							   error->line, name)));
 			break;
 		case DBCRYPT_KEY_FILE_MISSING:
 			ereport(ERROR, (errcode(ERRCODE_CONFIG_FILE_ERROR),
@@ -75,7 +75,7 @@ raise_source(dbcrypt_status status, const char *setting, const char *path,
 			break;
 		case DBCRYPT_KEY_FILE_EMPTY:
 			ereport(ERROR, (errcode(ERRCODE_CONFIG_FILE_ERROR),
-							errmsg("%s \"%s\" holds no key", setting, name)));
+							errmsg("%s \"%s\" contains no key", setting, name)));
 			break;
 		case DBCRYPT_KEY_FILE_UNREADABLE:
 			ereport(ERROR, (errcode(ERRCODE_CONFIG_FILE_ERROR),

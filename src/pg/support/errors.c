@@ -38,8 +38,8 @@ static const StatusError status_errors[] = {
 									   "The AAD differs from the one it was encrypted with, or "
 									   "the value was changed."},
 	[DBCRYPT_NOT_AN_ENVELOPE] = {ERRCODE_INVALID_TEXT_REPRESENTATION, "invalid encrypted value",
-								 "The value was not made by dbcrypt_encrypt(); "
-								 "dbcrypt_is_encrypted() tells."},
+								 "Use dbcrypt_is_encrypted() to find values that "
+								 "dbcrypt_encrypt() did not make."},
 	[DBCRYPT_NEWER_FORMAT] = {ERRCODE_FEATURE_NOT_SUPPORTED,
 							  "encrypted value has a format newer than this version of dbcrypt",
 							  "Update the dbcrypt extension."},
@@ -95,7 +95,7 @@ raise_status(dbcrypt_status status, dbcrypt_form encoding, const char *key_id,
 		sqlstate = ERRCODE_INVALID_BINARY_REPRESENTATION;
 	if (place && place->adopted &&
 		(status == DBCRYPT_NOT_AN_ENVELOPE || status == DBCRYPT_AUTHENTICATION_FAILED))
-		hint = "No loaded key opens it with the column's options in dbcrypt_columns.";
+		hint = "No loaded key decrypts it with the column's options in dbcrypt_columns.";
 
 	ereport(ERROR, (errcode(sqlstate), errmsg("%s", message), hint ? errhint("%s", hint) : 0,
 					place_detail(place, key_id)));
@@ -105,5 +105,5 @@ void
 redact_error(void)
 {
 	if (ERRCODE_TO_CATEGORY(geterrcode()) == ERRCODE_DATA_EXCEPTION)
-		errmsg("a generated column, constraint or index does not take the new value");
+		errmsg("a generated column, constraint or index rejects the new value");
 }

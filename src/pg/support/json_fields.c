@@ -57,7 +57,8 @@ check_no_zero(FieldSearch *search, const char *name)
 	if (memcmp(start, search->text + (start - search->lexed),
 			   search->lex->token_terminator - start) != 0)
 		ereport(ERROR, (errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
-						errmsg("JSON field \"%s\" holds \\u0000, which no text can hold", name)));
+						errmsg("JSON field \"%s\" contains \\u0000", name),
+						errdetail("A value of type text cannot contain it.")));
 }
 
 /* The parser is at the start of a field: replaces its value if the pattern names it. */
@@ -126,7 +127,7 @@ json_fields_replace(text *json, const char *pattern, JsonFieldReplace replace, v
 	search.lexed = search.copied = lexable_copy(start, size);
 	search.lex = compat_json_lexer(unconstify(char *, search.lexed), size);
 	if (pg_parse_json(search.lex, &actions) != JSON_SUCCESS)
-		elog(ERROR, "column holds no valid JSON");
+		elog(ERROR, "invalid JSON in column");
 	if (search.copied == search.lexed)
 		return NULL;
 	copy_text(&search, search.lexed + size);
