@@ -432,19 +432,19 @@ rotation_job_run(TargetColumn *target, int method, const RotationOptions *option
 	lock_relations(&job);
 	progress_start(target->relid, target->attnum, job.shared->total);
 
+	/* Whatever fails: the segment, which holds the session's settings, must not stay. */
 	PG_ENSURE_ERROR_CLEANUP(end_workers_on_error, PointerGetDatum(&job));
 	{
 		if (options->workers > 1)
 			start_workers(&job);
 		run_passes(&job, result);
 		register_column(&job);
+		complete_result(&job, result);
+		progress_end();
+		if (job.method->finish)
+			job.method->finish(target, result);
+		unlock_relations(&job);
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(end_workers_on_error, PointerGetDatum(&job));
-
-	complete_result(&job, result);
-	progress_end();
-	if (job.method->finish)
-		job.method->finish(target, result);
-	unlock_relations(&job);
 	end_workers(&job);
 }
