@@ -9,12 +9,14 @@
 #include "postgres.h"
 
 #include "access/relation.h"
+#include "access/transam.h"
 #include "executor/instrument.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
+#include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -344,10 +346,36 @@ begin_another_pass(RotationJob *job)
 	progress_phase(PROGRESS_ROTATING);
 }
 
+/*
+ * Ends the job if nothing keeps it going but rows that a transaction has inserted
+ * and not committed since the check before. More passes would find them again.
+ */
+static void
+refuse_open_transaction(const RotationJob *job, const RotationResult *result, int64 stale,
+						TransactionId inserter_before)
+{
+	int pid;
+
+	if (result->unsettled < stale || !TransactionIdEquals(result->inserter, inserter_before))
+		return;
+	pid = BackendXidGetPid(result->inserter);
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_IN_USE),
+			 errmsg("an open transaction has inserted values under another key into column \"%s\" "
+					"of table \"%s\"",
+					job->target->name, get_rel_name(job->target->relid)),
+			 pid != 0 ? errdetail("Its process is %d.", pid)
+					  : errdetail("It is a prepared transaction."),
+			 errhint("Wait until it has ended, or end it, and call again. What was rotated stays "
+					 "rotated.")));
+}
+
 /* Passes until a check finds nothing left. */
 static void
 run_passes(RotationJob *job, RotationResult *result)
 {
+	TransactionId inserter = InvalidTransactionId; /* of the check before */
+
 	for (int pass = 1;; pass++)
 	{
 		int64 stale;
@@ -358,6 +386,8 @@ run_passes(RotationJob *job, RotationResult *result)
 		stale = check_pass(job, result);
 		if (stale == 0)
 			return;
+		refuse_open_transaction(job, result, stale, inserter);
+		inserter = result->inserter;
 		if (pass == MAX_PASSES)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -36,6 +36,11 @@ typedef struct RotationResult
 	int64 nulls;
 	int64 skipped; /* bad values */
 	int64 left;	   /* dead versions that keep their old value */
+
+	/* Of the values that need another pass, those that open transactions have inserted: */
+	int64 unsettled;
+	TransactionId inserter; /* the oldest of the transactions */
+
 	int64 counters[JOB_COUNTERS];
 } RotationResult;
 

@@ -4,6 +4,8 @@
  */
 #include "postgres.h"
 
+#include "access/subtrans.h"
+#include "access/transam.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 
@@ -54,6 +56,20 @@ inspect_page(PageWork *work, Buffer buffer, BlockNumber block, bool skip_bad,
 	return stale;
 }
 
+/* Adds the unsettled versions of a relation to the result. */
+static void
+note_unsettled(const PageWork *work, RotationResult *result)
+{
+	TransactionId xid;
+
+	if (work->counts.unsettled == 0)
+		return;
+	xid = SubTransGetTopmostTransaction(work->inserter);
+	if (result->unsettled == 0 || TransactionIdPrecedes(xid, result->inserter))
+		result->inserter = xid;
+	result->unsettled += work->counts.unsettled;
+}
+
 int64
 in_place_inspect(Relation rel, const TargetColumn *target, const RotationOptions *options,
 				 RotationResult *result)
@@ -72,7 +88,8 @@ in_place_inspect(Relation rel, const TargetColumn *target, const RotationOptions
 			stale += inspect_page(work, buffer, block, options->skip_bad, result);
 		page_work_reset(work);
 	}
-	stale += work->counts.updated + work->counts.unsettled;
+	stale += work->counts.updated + work->counts.unsettled + work->counts.changed;
+	note_unsettled(work, result);
 	result->scanned += work->counts.nulls + work->counts.current + stale;
 	result->nulls += work->counts.nulls;
 	result->left += work->counts.left;

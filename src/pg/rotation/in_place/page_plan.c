@@ -160,7 +160,7 @@ plan_page(PageWork *work, BlockNumber block, bool ordinary_only, VersionCounts *
 				if (need == NEED_WORK)
 					work->bad[work->nbad++] = (BadItem){item, work->scan->codec.bad_reason};
 				else if (need == NEED_WORK_UNSETTLED)
-					counts->unsettled++;
+					page_work_count_unsettled(work, counts);
 				else
 					counts->left++;
 				break;

@@ -37,11 +37,11 @@ count_invisible(PageWork *work, BlockNumber block, OffsetNumber item, VersionCou
 			if (page_inspect_safely(work) == VALUE_CURRENT)
 				counts->current++;
 			else
-				counts->unsettled++;
+				page_work_count_unsettled(work, counts);
 			ExecClearTuple(work->slot);
 			break;
-		default: /* changed since it was looked at */
-			counts->unsettled++;
+		default:
+			counts->changed++;
 			break;
 	}
 }

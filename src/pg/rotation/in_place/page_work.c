@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "executor/executor.h"
 #include "optimizer/optimizer.h"
 #include "storage/bufmgr.h"
@@ -129,6 +130,16 @@ page_work_store_tuple(PageWork *work, BlockNumber block, OffsetNumber item)
 	work->scan->tid = work->tuple.t_self;
 }
 
+void
+page_work_count_unsettled(PageWork *work, VersionCounts *counts)
+{
+	TransactionId xid = HeapTupleHeaderGetXmin(work->tuple.t_data);
+
+	counts->unsettled++;
+	if (!TransactionIdIsValid(work->inserter) || TransactionIdPrecedes(xid, work->inserter))
+		work->inserter = xid;
+}
+
 int
 page_work_count_changed(const PageWork *work, bool only_dead)
 {
@@ -149,5 +160,6 @@ version_counts_add(VersionCounts *total, const VersionCounts *counts)
 	total->pages += counts->pages;
 	total->updated += counts->updated;
 	total->unsettled += counts->unsettled;
+	total->changed += counts->changed;
 	total->left += counts->left;
 }

@@ -52,7 +52,8 @@ typedef struct VersionCounts
 	int64 in_place;
 	int64 pages;
 	int64 updated;
-	int64 unsettled; /* to be looked at again */
+	int64 unsettled; /* inserted by a transaction that has not ended */
+	int64 changed;	 /* between the look and the attempt to update them */
 	int64 left;		 /* dead, and not to be opened or not in place */
 } VersionCounts;
 
@@ -64,8 +65,9 @@ typedef struct PageWork
 	ColumnScan *scan;	  /* of the updater */
 	VersionCounts counts;
 	BufferAccessStrategy strategy;
-	TransactionId oldest; /* versions deleted before it are dead to all */
-	TupleTableSlot *slot; /* a tuple of the copy */
+	TransactionId oldest;	/* versions deleted before it are dead to all */
+	TransactionId inserter; /* the oldest one that has inserted an unsettled version */
+	TupleTableSlot *slot;	/* a tuple of the copy */
 	HeapTupleData tuple;
 	bool simple;		 /* native envelopes, and no code but ours looks at the row */
 	size_t prefix_size;	 /* start of every value under the primary key; 0: unknown */
@@ -96,6 +98,9 @@ extern void page_work_reset(PageWork *work);
 
 /* Points work->tuple and work->slot at a tuple of the copy. */
 extern void page_work_store_tuple(PageWork *work, BlockNumber block, OffsetNumber item);
+
+/* Counts the tuple at work as unsettled. */
+extern void page_work_count_unsettled(PageWork *work, VersionCounts *counts);
 
 /* Number of tuples among the changes, which are in their order; or of dead ones. */
 extern int page_work_count_changed(const PageWork *work, bool only_dead);
