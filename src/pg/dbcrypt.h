@@ -17,7 +17,10 @@
 #include "utils/jsonb.h"
 #include "utils/rel.h"
 
-#include "../core/core.h"
+#include "../core/api/keyring.h"
+#include "../core/api/scheme.h"
+#include "../core/api/status.h"
+#include "../core/api/value.h"
 #include "compat.h"
 
 /* ---- errors.c ---- */

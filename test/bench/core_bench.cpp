@@ -17,8 +17,9 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
-#include "base64.h"
-#include "core.h"
+#include "api/scheme.h"
+#include "api/value.h"
+#include "crypto/base64.h"
 
 namespace
 {

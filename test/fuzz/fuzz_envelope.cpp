@@ -10,8 +10,9 @@
 #include <string>
 #include <vector>
 
-#include "base64.h"
-#include "core.h"
+#include "api/scheme.h"
+#include "api/value.h"
+#include "crypto/base64.h"
 
 namespace
 {

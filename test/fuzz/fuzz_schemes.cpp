@@ -10,7 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "core.h"
+#include "api/scheme.h"
+#include "api/value.h"
 
 namespace
 {

@@ -1,12 +1,12 @@
-#include "aead.h"
+#include "crypto/aead.h"
 
 #include <random>
 
 #include <openssl/evp.h>
 
-#include "aead_ipsec_mb.h"
-#include "aead_openssl.h"
-#include "failure.h"
+#include "crypto/aead_ipsec_mb.h"
+#include "crypto/aead_openssl.h"
+#include "crypto/core_error.h"
 #include "support.h"
 
 using namespace dbcrypt;

@@ -1,4 +1,4 @@
-#include "envelope.h"
+#include "formats/envelope.h"
 
 #include "support.h"
 

@@ -1,6 +1,6 @@
-#include "key.h"
+#include "keys/key.h"
 
-#include "derive.h"
+#include "crypto/kdf.h"
 
 #include "support.h"
 

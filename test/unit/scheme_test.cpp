@@ -1,10 +1,10 @@
-#include "scheme.h"
+#include "formats/scheme.h"
 
 #include <optional>
 #include <set>
 
-#include "base64.h"
-#include "scheme_gcm.h"
+#include "crypto/base64.h"
+#include "formats/scheme_gcm.h"
 #include "support.h"
 
 using namespace dbcrypt;

@@ -12,8 +12,9 @@
 
 #include <gtest/gtest.h>
 
-#include "core.h"
-#include "secret.h"
+#include "api/scheme.h"
+#include "api/value.h"
+#include "crypto/secret.h"
 
 namespace test
 {

@@ -1,0 +1,73 @@
+#include "value.h"
+
+#include "../formats/envelope.h"
+#include "../formats/native.h"
+#include "../keys/keyring.h"
+#include "exception_boundary.h"
+
+#include "../crypto/no_postgres.h"
+
+using namespace dbcrypt;
+
+size_t
+dbcrypt_envelope_size(dbcrypt_form form, size_t plaintext_size) noexcept
+{
+	return envelope_size(form, plaintext_size);
+}
+
+dbcrypt_status
+dbcrypt_encrypt(dbcrypt_ring *ring, dbcrypt_form form, const uint8_t *plaintext,
+				size_t plaintext_size, const uint8_t *aad, size_t aad_size, uint8_t *out) noexcept
+{
+	return guarded(
+		[&] {
+			return native_encrypt(*ring, form, {plaintext, plaintext_size}, {aad, aad_size}, out);
+		});
+}
+
+size_t
+dbcrypt_decrypt_room(dbcrypt_form form, size_t envelope_size) noexcept
+{
+	return envelope_decrypt_room(form, envelope_size);
+}
+
+dbcrypt_status
+dbcrypt_decrypt(dbcrypt_ring *ring, dbcrypt_form form, const uint8_t *envelope,
+				size_t envelope_size, const uint8_t *aad, size_t aad_size, uint8_t *out,
+				size_t *plaintext_size) noexcept
+{
+	return guarded(
+		[&]
+		{
+			return native_decrypt(*ring, form, {envelope, envelope_size}, {aad, aad_size}, out,
+								  plaintext_size);
+		});
+}
+
+dbcrypt_status
+dbcrypt_reencrypt(dbcrypt_ring *ring, dbcrypt_form form, const uint8_t *envelope,
+				  size_t envelope_size, const uint8_t *aad, size_t aad_size, uint8_t *out,
+				  bool *changed) noexcept
+{
+	return guarded(
+		[&]
+		{
+			return native_reencrypt(*ring, form, {envelope, envelope_size}, {aad, aad_size}, out,
+									changed);
+		});
+}
+
+dbcrypt_status
+dbcrypt_read_header(dbcrypt_form form, const uint8_t *envelope, size_t envelope_size,
+					char key_id[DBCRYPT_KEY_ID_LEN + 1]) noexcept
+{
+	return guarded(
+		[&]
+		{
+			KeyId id;
+			const auto status = envelope_read_header(form, envelope, envelope_size, &id);
+			if (status == DBCRYPT_OK)
+				spell_key_id(id, key_id);
+			return status;
+		});
+}

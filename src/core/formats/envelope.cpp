@@ -1,0 +1,211 @@
+#include "envelope.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "../crypto/base64.h"
+#include "../crypto/random.h"
+
+#include "../crypto/no_postgres.h"
+
+namespace dbcrypt
+{
+
+namespace
+{
+
+constexpr uint8_t magic[3] = {0x75, 0xB7, 0x35};
+constexpr uint8_t algorithm_aes_256_gcm = 1;
+
+constexpr size_t algorithm_at = 3;
+constexpr size_t key_id_at = 4;
+constexpr size_t format_at = 11;
+constexpr size_t header_size = 12;
+constexpr size_t nonce_at = header_size;
+constexpr size_t ciphertext_at = nonce_at + nonce_size;
+constexpr size_t overhead = ciphertext_at + Aead::tag_size;
+
+/* Header and nonce are whole base64 groups, so each part decodes on its own. */
+constexpr size_t header_text_size = base64_encoded_size(header_size);
+constexpr size_t ciphertext_text_at = base64_encoded_size(ciphertext_at);
+static_assert(header_size % 3 == 0 && ciphertext_at % 3 == 0);
+/* So the shortest text, padded as far as may be, still holds a tag. */
+static_assert(base64_decoded_room(base64_encoded_size(overhead)) - 2 >= overhead);
+
+void
+write_header(const KeyId &id, uint8_t *out)
+{
+	std::memcpy(out, magic, sizeof(magic));
+	out[algorithm_at] = algorithm_aes_256_gcm;
+	std::memcpy(out + key_id_at, id.data(), id.size());
+	out[format_at] = 0;
+}
+
+/* An envelope taken apart: header || nonce, and ciphertext || tag. */
+struct Parts
+{
+	uint8_t start[ciphertext_at];
+	Bytes sealed;
+};
+
+/*
+ * Takes an envelope apart. In text form room receives ciphertext || tag and
+ * parts.sealed lies in it; in binary form it lies in the envelope.
+ */
+bool
+take_apart(dbcrypt_form form, Bytes envelope, uint8_t *room, Parts *parts)
+{
+	if (form == DBCRYPT_BINARY)
+	{
+		if (envelope.size() < overhead)
+			return false;
+		std::memcpy(parts->start, envelope.data(), ciphertext_at);
+		parts->sealed = envelope.subspan(ciphertext_at);
+		return true;
+	}
+	if (envelope.size() < base64_encoded_size(overhead))
+		return false;
+	size_t size;
+	if (!base64_decode(envelope.data(), ciphertext_text_at, parts->start, &size) ||
+		size != ciphertext_at)
+		return false;
+	const Bytes rest = envelope.subspan(ciphertext_text_at);
+	if (!base64_decode(rest.data(), rest.size(), room, &size))
+		return false;
+	parts->sealed = {room, size};
+	return true;
+}
+
+/* Where in a buffer for the form the binary envelope is built: at its end. */
+uint8_t *
+binary_place(dbcrypt_form form, uint8_t *out, size_t binary_size)
+{
+	return form == DBCRYPT_TEXT ? out + base64_encoded_size(binary_size) - binary_size : out;
+}
+
+/* Completes an envelope whose header, nonce and plaintext stand at binary. */
+void
+finish(RingKey &key, dbcrypt_form form, Bytes plaintext, Bytes aad, uint8_t *binary, uint8_t *out)
+{
+	key.native().seal(binary + nonce_at, {{binary, header_size}, aad}, plaintext,
+					  binary + ciphertext_at);
+	if (form == DBCRYPT_TEXT)
+		base64_encode(binary, plaintext.size() + overhead, out);
+}
+
+} // namespace
+
+size_t
+envelope_size(dbcrypt_form form, size_t plaintext_size)
+{
+	if (plaintext_size > std::min<uint64_t>(Aead::plaintext_limit, SIZE_MAX / 4 * 3 - overhead - 3))
+		return SIZE_MAX;
+	const size_t size = plaintext_size + overhead;
+	return form == DBCRYPT_TEXT ? base64_encoded_size(size) : size;
+}
+
+size_t
+envelope_decrypt_room(dbcrypt_form form, size_t size)
+{
+	const size_t binary = form == DBCRYPT_TEXT ? base64_decoded_room(size) : size;
+	return binary > ciphertext_at ? binary - ciphertext_at : 0;
+}
+
+dbcrypt_status
+envelope_read_header(dbcrypt_form form, const uint8_t *start, size_t size, KeyId *id)
+{
+	uint8_t decoded[header_size];
+	const uint8_t *header = start;
+	if (form == DBCRYPT_TEXT)
+	{
+		size_t decoded_size;
+		if (size < header_text_size ||
+			!base64_decode(start, header_text_size, decoded, &decoded_size) ||
+			decoded_size != header_size)
+			return DBCRYPT_NOT_AN_ENVELOPE;
+		header = decoded;
+	}
+	else if (size < header_size)
+		return DBCRYPT_NOT_AN_ENVELOPE;
+
+	if (std::memcmp(header, magic, sizeof(magic)) != 0)
+		return DBCRYPT_NOT_AN_ENVELOPE;
+	if (header[format_at] != 0)
+		return DBCRYPT_NEWER_FORMAT;
+	if (header[algorithm_at] != algorithm_aes_256_gcm)
+		return DBCRYPT_NEWER_ALGORITHM;
+	if (form == DBCRYPT_TEXT ? size < base64_encoded_size(overhead) || size % 4 != 0
+							 : size < overhead)
+		return DBCRYPT_NOT_AN_ENVELOPE;
+	std::memcpy(id->data(), header + key_id_at, id->size());
+	return DBCRYPT_OK;
+}
+
+void
+envelope_seal(RingKey &key, dbcrypt_form form, Bytes plaintext, Bytes aad, uint8_t *out)
+{
+	uint8_t *const binary = binary_place(form, out, plaintext.size() + overhead);
+	write_header(key.id(), binary);
+	fresh_nonce(binary + nonce_at);
+	finish(key, form, plaintext, aad, binary, out);
+}
+
+void
+envelope_seal_with_nonce(RingKey &key, dbcrypt_form form, Bytes plaintext, Bytes aad,
+						 const uint8_t *nonce, uint8_t *out)
+{
+	uint8_t *const binary = binary_place(form, out, plaintext.size() + overhead);
+	write_header(key.id(), binary);
+	std::memcpy(binary + nonce_at, nonce, nonce_size);
+	finish(key, form, plaintext, aad, binary, out);
+}
+
+dbcrypt_status
+envelope_open(RingKey &key, dbcrypt_form form, Bytes envelope, Bytes aad, uint8_t *out,
+			  size_t *plaintext_size)
+{
+	WipeUnlessKept wipe(out, envelope_decrypt_room(form, envelope.size()));
+	Parts parts;
+	if (!take_apart(form, envelope, out, &parts))
+		return DBCRYPT_NOT_AN_ENVELOPE;
+	if (!key.native().open(parts.start + nonce_at, {{parts.start, header_size}, aad}, parts.sealed,
+						   out))
+		return DBCRYPT_AUTHENTICATION_FAILED;
+	*plaintext_size = parts.sealed.size() - Aead::tag_size;
+	wipe.keep();
+	return DBCRYPT_OK;
+}
+
+dbcrypt_status
+envelope_reseal(RingKey &from, RingKey &to, dbcrypt_form form, Bytes envelope, Bytes aad,
+				uint8_t *out)
+{
+	WipeUnlessKept wipe(out, envelope.size());
+	Parts parts;
+
+	/* A text's padding says its binary size, which take_apart checks. */
+	size_t binary_size = envelope.size();
+	if (form == DBCRYPT_TEXT)
+	{
+		binary_size = base64_decoded_room(envelope.size());
+		for (size_t i = 1; i <= 2 && i <= envelope.size(); i++)
+			binary_size -= envelope[envelope.size() - i] == '=' ? 1 : 0;
+	}
+	if (binary_size < overhead)
+		return DBCRYPT_NOT_AN_ENVELOPE;
+
+	uint8_t *const binary = out + (envelope.size() - binary_size);
+	if (!take_apart(form, envelope, binary + ciphertext_at, &parts))
+		return DBCRYPT_NOT_AN_ENVELOPE;
+	if (!from.native().open(parts.start + nonce_at, {{parts.start, header_size}, aad}, parts.sealed,
+							binary + ciphertext_at))
+		return DBCRYPT_AUTHENTICATION_FAILED;
+	write_header(to.id(), binary);
+	fresh_nonce(binary + nonce_at);
+	finish(to, form, {binary + ciphertext_at, parts.sealed.size() - Aead::tag_size}, aad, binary,
+		   out);
+	wipe.keep();
+	return DBCRYPT_OK;
+}
+
+} // namespace dbcrypt

@@ -1,0 +1,114 @@
+/*
+ * scheme_attr_encrypted.cpp
+ *		The Ruby gem attr_encrypted with AES-256-GCM, as GitLab uses it.
+ *
+ * Value: ciphertext || tag; companion: the nonce, called iv. In text columns both
+ * are base64 in lines of 60 characters, each ended by a newline. '' is stored as
+ * '' with no iv. AES-256-CBC has a 16-byte iv and is refused by that.
+ */
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "../crypto/base64.h"
+#include "scheme_gcm.h"
+
+#include "../crypto/no_postgres.h"
+
+namespace dbcrypt
+{
+
+namespace
+{
+
+constexpr dbcrypt_scheme_traits attr_encrypted_traits = {
+	.name = "attr_encrypted",
+	.companion = DBCRYPT_COMPANION_IV,
+	.text = true,
+	.binary = true,
+	.aad = false,
+	.hkdf = false,
+	.names_key = false,
+	.keeps_empty = true,
+	.deterministic = false,
+};
+
+/* Bytes that a line of 60 characters spells. */
+constexpr size_t line_size = 45;
+
+size_t
+lines_size(size_t size)
+{
+	return base64_encoded_size(size) + (size + line_size - 1) / line_size;
+}
+
+/* Ruby's pack("m"). out may overlap in as base64_encode allows. */
+void
+encode_lines(Bytes in, uint8_t *out)
+{
+	while (!in.empty())
+	{
+		const size_t size = std::min(in.size(), line_size);
+		base64_encode(in.data(), size, out);
+		out += base64_encoded_size(size);
+		*out++ = '\n';
+		in = in.subspan(size);
+	}
+}
+
+class AttrEncryptedScheme : public GcmScheme
+{
+public:
+	AttrEncryptedScheme() : GcmScheme(attr_encrypted_traits, false) {}
+
+protected:
+	bool parse(dbcrypt_form form, const RingKey &, const dbcrypt_cell &cell, uint8_t *room,
+			   Parts *parts) const override
+	{
+		if (cell.companion == nullptr)
+			return false;
+		if (form == DBCRYPT_BINARY)
+		{
+			if (cell.companion_size != nonce_size)
+				return false;
+			std::memcpy(parts->nonce, cell.companion, nonce_size);
+			return take_blob({cell.value, cell.value_size}, parts);
+		}
+		std::vector<uint8_t> iv(base64_reader_room(cell.companion_size));
+		size_t size;
+		base64_decode_as(Base64Reader::ruby, cell.companion, cell.companion_size, iv.data(), &size);
+		if (size != nonce_size)
+			return false;
+		std::memcpy(parts->nonce, iv.data(), nonce_size);
+		base64_decode_as(Base64Reader::ruby, cell.value, cell.value_size, room, &size);
+		return take_blob({room, size}, parts);
+	}
+
+	size_t spelled_size(dbcrypt_form form, size_t blob_size) const override
+	{
+		return form == DBCRYPT_TEXT ? lines_size(blob_size) : blob_size;
+	}
+
+	void spell(dbcrypt_form form, const RingKey &, const uint8_t *nonce, Bytes blob,
+			   dbcrypt_sealed *out) const override
+	{
+		out->companion_is_null = false;
+		if (form == DBCRYPT_BINARY)
+		{
+			out->companion_size = nonce_size;
+			std::memcpy(out->companion, nonce, nonce_size);
+			return;
+		}
+		encode_lines(blob, out->value);
+		out->companion_size = lines_size(nonce_size);
+		encode_lines({nonce, nonce_size}, out->companion);
+	}
+};
+
+const AttrEncryptedScheme instance;
+
+} // namespace
+
+const Scheme &attr_encrypted_scheme = instance;
+
+} // namespace dbcrypt

@@ -1,0 +1,117 @@
+/*
+ * scheme_native.cpp
+ *		Our own envelopes as a scheme.
+ */
+#include "envelope.h"
+#include "native.h"
+#include "scheme.h"
+
+#include "../crypto/no_postgres.h"
+
+namespace dbcrypt
+{
+
+namespace
+{
+
+constexpr dbcrypt_scheme_traits native_traits = {
+	.name = "native",
+	.companion = DBCRYPT_COMPANION_NONE,
+	.text = true,
+	.binary = true,
+	.aad = true,
+	.hkdf = false,
+	.names_key = true,
+	.keeps_empty = false,
+	.deterministic = false,
+};
+
+Bytes
+value_of(const dbcrypt_cell &cell)
+{
+	return {cell.value, cell.value_size};
+}
+
+Bytes
+aad_of(const dbcrypt_context &context)
+{
+	return {context.aad, context.aad_size};
+}
+
+void
+no_companion(dbcrypt_sealed *out)
+{
+	out->companion_is_null = true;
+	out->companion_size = 0;
+}
+
+class NativeScheme : public dbcrypt_scheme
+{
+public:
+	NativeScheme() : dbcrypt_scheme(native_traits) {}
+
+	const char *key_name(const RingKey &key) const override { return key.id_text(); }
+
+	size_t open_room(dbcrypt_form form, size_t value_size) const override
+	{
+		return envelope_decrypt_room(form, value_size);
+	}
+
+	dbcrypt_status open(Ring &ring, const dbcrypt_context &context, const dbcrypt_cell &cell,
+						uint8_t *out, size_t *plaintext_size, size_t *key) const override
+	{
+		const auto status = native_decrypt(ring, context.form, value_of(cell), aad_of(context), out,
+										   plaintext_size);
+		*key = ring.last();
+		return status;
+	}
+
+	dbcrypt_status identify(Ring &, const dbcrypt_context &context, const dbcrypt_cell &cell,
+							uint8_t *, char *key_id) const override
+	{
+		KeyId id;
+		key_id[0] = '\0';
+		const auto status = envelope_read_header(context.form, cell.value, cell.value_size, &id);
+		if (status == DBCRYPT_OK)
+			spell_key_id(id, key_id);
+		return status;
+	}
+
+	size_t seal_room(dbcrypt_form form, size_t plaintext_size) const override
+	{
+		return envelope_size(form, plaintext_size);
+	}
+
+	dbcrypt_status seal(Ring &ring, const dbcrypt_context &context, Bytes plaintext,
+						dbcrypt_sealed *out) const override
+	{
+		no_companion(out);
+		out->value_size = envelope_size(context.form, plaintext.size());
+		return native_encrypt(ring, context.form, plaintext, aad_of(context), out->value);
+	}
+
+	size_t rotate_room(dbcrypt_form, const dbcrypt_cell &cell) const override
+	{
+		return cell.value_size;
+	}
+
+	dbcrypt_status rotate(Ring &ring, const dbcrypt_context &context, const dbcrypt_cell &cell,
+						  dbcrypt_sealed *out, bool *changed) const override
+	{
+		no_companion(out);
+		*changed = false;
+		if (cell.value == nullptr)
+			return DBCRYPT_OK;
+		out->value_size = cell.value_size;
+		return native_reencrypt(ring, context.form, value_of(cell), aad_of(context), out->value,
+								changed);
+	}
+};
+
+const NativeScheme instance;
+
+} // namespace
+
+const Scheme &native_scheme = instance;
+
+} // namespace dbcrypt
