@@ -58,7 +58,7 @@ TEST(Envelope, KnownAnswers)
 		for (const auto form : forms)
 		{
 			const Octets envelope = spelled(form, v.at("envelope_hex"), v.at("envelope_text"));
-			RingKey key(secret(unhex(v.at("key_hex"))));
+			Key key(secret(unhex(v.at("key_hex"))));
 			Octets out(envelope_size(form, plaintext.size()));
 			envelope_seal_with_nonce(key, form, plaintext, aad, unhex(v.at("nonce_hex")).data(),
 									 out.data());

@@ -18,7 +18,7 @@ Octets
 nonce()
 {
 	Octets out(nonce_size);
-	fresh_nonce(out.data());
+	random_nonce(out.data());
 	return out;
 }
 
@@ -73,7 +73,7 @@ TEST(Nonce, ForkedProcessesShareNone)
 			uint8_t out[nonce_size];
 			for (int i = 0; i < each; i++)
 			{
-				fresh_nonce(out);
+				random_nonce(out);
 				if (write(pipe_ends[1], out, sizeof(out)) != sizeof(out))
 					_exit(1);
 			}

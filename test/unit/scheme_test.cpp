@@ -137,7 +137,7 @@ seal_with_nonce(const char *name, const std::string &key, const Place &place,
 Octets
 decoded(const Octets &text)
 {
-	Octets out(base64_reader_room(text.size()));
+	Octets out(base64_reader_max_size(text.size()));
 	size_t size = 0;
 	base64_decode_as(Base64Reader::ruby, text.data(), text.size(), out.data(), &size);
 	out.resize(size);
@@ -207,7 +207,7 @@ TEST(Base64Readers, ReadAsTheRealOnesDo)
 		for (const auto &[name, reader] : readers)
 		{
 			const Octets in = unhex(v.at("text_hex"));
-			Octets out(base64_reader_room(in.size()));
+			Octets out(base64_reader_max_size(in.size()));
 			size_t size = 0;
 			const bool read = base64_decode_as(reader, in.data(), in.size(), out.data(), &size);
 			EXPECT_EQ(read ? hex(first_bytes(out, size)) : "!", v.at(name))

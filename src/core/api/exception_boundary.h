@@ -1,6 +1,6 @@
 /*
  * exception_boundary.h
- *		What the functions of core.h run in: no exception passes it.
+ *		No exception leaves the API: its functions run their work in here.
  */
 #ifndef DBCRYPT_EXCEPTION_BOUNDARY_H
 #define DBCRYPT_EXCEPTION_BOUNDARY_H
@@ -13,19 +13,22 @@
 namespace dbcrypt
 {
 
-/* Runs work, which returns a status, and turns what it throws into one. */
+/*
+ * Runs work, which returns a status. If work throws, the result is the status that
+ * belongs to the exception; for a CoreError errno is set too.
+ */
 template <typename Work>
 dbcrypt_status
-guarded(Work &&work) noexcept
+exception_boundary(Work &&work) noexcept
 {
 	try
 	{
 		return work();
 	}
-	catch (const Failure &failure)
+	catch (const CoreError &error)
 	{
-		errno = failure.error_number;
-		return failure.status;
+		errno = error.error_number;
+		return error.status;
 	}
 	catch (const std::bad_alloc &)
 	{

@@ -29,7 +29,7 @@ add_keys(dbcrypt_ring *ring, dbcrypt_source_error *error, Source &&source) noexc
 	dbcrypt_source_error unwanted;
 	dbcrypt_source_error *const where = error != nullptr ? error : &unwanted;
 	*where = {};
-	return guarded(
+	return exception_boundary(
 		[&]
 		{
 			ring->add(source(where));
@@ -85,7 +85,7 @@ uint64_t
 dbcrypt_file_stamp(const char *path) noexcept
 {
 	uint64_t stamp = 0;
-	(void) guarded(
+	(void) exception_boundary(
 		[&]
 		{
 			stamp = file_stamp(path);
@@ -121,7 +121,7 @@ dbcrypt_ring_state(const dbcrypt_ring *ring, size_t i) noexcept
 dbcrypt_status
 dbcrypt_generate_key(char out[45]) noexcept
 {
-	return guarded(
+	return exception_boundary(
 		[&]
 		{
 			static_assert(base64_encoded_size(key_size) == 44);
@@ -137,7 +137,7 @@ size_t
 dbcrypt_mask_keys(char *text, size_t size, const dbcrypt_ring *only) noexcept
 {
 	size_t masked = 0;
-	(void) guarded(
+	(void) exception_boundary(
 		[&]
 		{
 			masked = mask_keys({text, size}, only);
@@ -149,7 +149,7 @@ dbcrypt_mask_keys(char *text, size_t size, const dbcrypt_ring *only) noexcept
 dbcrypt_status
 dbcrypt_make_canary(dbcrypt_ring *ring, size_t i, char out[DBCRYPT_CANARY_SIZE + 1]) noexcept
 {
-	return guarded(
+	return exception_boundary(
 		[&]
 		{
 			envelope_seal(ring->at(i), DBCRYPT_TEXT, canary_bytes(), {},
@@ -162,10 +162,10 @@ dbcrypt_make_canary(dbcrypt_ring *ring, size_t i, char out[DBCRYPT_CANARY_SIZE +
 bool
 dbcrypt_canary_ok(dbcrypt_ring *ring, size_t i, const char *canary, size_t size) noexcept
 {
-	const auto status = guarded(
+	const auto status = exception_boundary(
 		[&]
 		{
-			uint8_t out[base64_decoded_room(DBCRYPT_CANARY_SIZE)];
+			uint8_t out[base64_decoded_max_size(DBCRYPT_CANARY_SIZE)];
 			size_t out_size;
 			KeyId id;
 			const auto *const envelope = reinterpret_cast<const uint8_t *>(canary);

@@ -41,7 +41,7 @@ size_t
 dbcrypt_scheme_open_room(const dbcrypt_scheme *scheme, dbcrypt_form form,
 						 size_t value_size) noexcept
 {
-	return scheme->open_room(form, value_size);
+	return scheme->open_max_size(form, value_size);
 }
 
 dbcrypt_status
@@ -49,7 +49,8 @@ dbcrypt_scheme_open(const dbcrypt_scheme *scheme, dbcrypt_ring *ring,
 					const dbcrypt_context *context, const dbcrypt_cell *cell, uint8_t *out,
 					size_t *plaintext_size, size_t *key) noexcept
 {
-	return guarded([&] { return scheme->open(*ring, *context, *cell, out, plaintext_size, key); });
+	return exception_boundary(
+		[&] { return scheme->open(*ring, *context, *cell, out, plaintext_size, key); });
 }
 
 dbcrypt_status
@@ -57,14 +58,15 @@ dbcrypt_scheme_identify(const dbcrypt_scheme *scheme, dbcrypt_ring *ring,
 						const dbcrypt_context *context, const dbcrypt_cell *cell, uint8_t *out,
 						char key_id[DBCRYPT_KEY_ID_LEN + 1]) noexcept
 {
-	return guarded([&] { return scheme->identify(*ring, *context, *cell, out, key_id); });
+	return exception_boundary([&]
+							  { return scheme->identify(*ring, *context, *cell, out, key_id); });
 }
 
 size_t
 dbcrypt_scheme_seal_room(const dbcrypt_scheme *scheme, dbcrypt_form form,
 						 size_t plaintext_size) noexcept
 {
-	return scheme->seal_room(form, plaintext_size);
+	return scheme->seal_max_size(form, plaintext_size);
 }
 
 dbcrypt_status
@@ -72,14 +74,17 @@ dbcrypt_scheme_seal(const dbcrypt_scheme *scheme, dbcrypt_ring *ring,
 					const dbcrypt_context *context, const uint8_t *plaintext, size_t plaintext_size,
 					dbcrypt_sealed *out) noexcept
 {
-	return guarded([&] { return scheme->seal(*ring, *context, {plaintext, plaintext_size}, out); });
+	return exception_boundary(
+		[&] {
+			return scheme->seal(*ring, *context, {plaintext, plaintext_size}, out);
+		});
 }
 
 size_t
 dbcrypt_scheme_rotate_room(const dbcrypt_scheme *scheme, dbcrypt_form form,
 						   const dbcrypt_cell *cell) noexcept
 {
-	return scheme->rotate_room(form, *cell);
+	return scheme->rotate_max_size(form, *cell);
 }
 
 dbcrypt_status
@@ -87,5 +92,5 @@ dbcrypt_scheme_rotate(const dbcrypt_scheme *scheme, dbcrypt_ring *ring,
 					  const dbcrypt_context *context, const dbcrypt_cell *cell, dbcrypt_sealed *out,
 					  bool *changed) noexcept
 {
-	return guarded([&] { return scheme->rotate(*ring, *context, *cell, out, changed); });
+	return exception_boundary([&] { return scheme->rotate(*ring, *context, *cell, out, changed); });
 }

@@ -16,7 +16,7 @@ using namespace dbcrypt;
 void
 dbcrypt_prepare(void) noexcept
 {
-	(void) guarded(
+	(void) exception_boundary(
 		[]
 		{
 			prepare_aead();

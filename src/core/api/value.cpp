@@ -19,7 +19,7 @@ dbcrypt_status
 dbcrypt_encrypt(dbcrypt_ring *ring, dbcrypt_form form, const uint8_t *plaintext,
 				size_t plaintext_size, const uint8_t *aad, size_t aad_size, uint8_t *out) noexcept
 {
-	return guarded(
+	return exception_boundary(
 		[&] {
 			return native_encrypt(*ring, form, {plaintext, plaintext_size}, {aad, aad_size}, out);
 		});
@@ -28,7 +28,7 @@ dbcrypt_encrypt(dbcrypt_ring *ring, dbcrypt_form form, const uint8_t *plaintext,
 size_t
 dbcrypt_decrypt_room(dbcrypt_form form, size_t envelope_size) noexcept
 {
-	return envelope_decrypt_room(form, envelope_size);
+	return envelope_decrypt_max_size(form, envelope_size);
 }
 
 dbcrypt_status
@@ -36,7 +36,7 @@ dbcrypt_decrypt(dbcrypt_ring *ring, dbcrypt_form form, const uint8_t *envelope,
 				size_t envelope_size, const uint8_t *aad, size_t aad_size, uint8_t *out,
 				size_t *plaintext_size) noexcept
 {
-	return guarded(
+	return exception_boundary(
 		[&]
 		{
 			return native_decrypt(*ring, form, {envelope, envelope_size}, {aad, aad_size}, out,
@@ -49,7 +49,7 @@ dbcrypt_reencrypt(dbcrypt_ring *ring, dbcrypt_form form, const uint8_t *envelope
 				  size_t envelope_size, const uint8_t *aad, size_t aad_size, uint8_t *out,
 				  bool *changed) noexcept
 {
-	return guarded(
+	return exception_boundary(
 		[&]
 		{
 			return native_reencrypt(*ring, form, {envelope, envelope_size}, {aad, aad_size}, out,
@@ -61,13 +61,13 @@ dbcrypt_status
 dbcrypt_read_header(dbcrypt_form form, const uint8_t *envelope, size_t envelope_size,
 					char key_id[DBCRYPT_KEY_ID_LEN + 1]) noexcept
 {
-	return guarded(
+	return exception_boundary(
 		[&]
 		{
 			KeyId id;
 			const auto status = envelope_read_header(form, envelope, envelope_size, &id);
 			if (status == DBCRYPT_OK)
-				spell_key_id(id, key_id);
+				encode_key_id(id, key_id);
 			return status;
 		});
 }

@@ -14,7 +14,7 @@ std::unique_ptr<Aead>
 make_aead(Secret key)
 {
 #ifdef DBCRYPT_IPSEC_MB
-	if (IpsecMbAead::usable() && OpenSslAead::is_usual())
+	if (IpsecMbAead::is_supported() && OpenSslAead::is_default_provider())
 		return std::make_unique<IpsecMbAead>(std::move(key));
 #endif
 	return std::make_unique<OpenSslAead>(std::move(key));
@@ -24,7 +24,7 @@ void
 prepare_aead()
 {
 #ifdef DBCRYPT_IPSEC_MB
-	(void) IpsecMbAead::usable();
+	(void) IpsecMbAead::is_supported();
 #endif
 }
 

@@ -1,6 +1,6 @@
 /*
  * aead.h
- *		AES-256-GCM (NIST SP 800-38D) under one key.
+ *		AES-256-GCM (NIST SP 800-38D) under one key, with a nonce of 12 bytes.
  */
 #ifndef DBCRYPT_AEAD_H
 #define DBCRYPT_AEAD_H
@@ -24,7 +24,7 @@ class Aead
 public:
 	static constexpr size_t key_size = 32;
 	static constexpr size_t tag_size = 16;
-	/* Largest plaintext of one nonce, bytes: 2^36 - 32. */
+	/* Largest plaintext in bytes: 2^36 - 32 (SP 800-38D section 5.2.1.1). */
 	static constexpr uint64_t plaintext_limit = 68719476704;
 
 	Aead() = default;
@@ -39,21 +39,20 @@ public:
 	virtual void seal(const uint8_t *nonce, const Aad &aad, Bytes plaintext, uint8_t *out) = 0;
 
 	/*
-	 * Opens ciphertext || tag (at least tag_size bytes) into out; in place as
-	 * above. False when the tag does not fit: out then holds what the caller
-	 * must wipe.
+	 * Decrypts ciphertext || tag, at least tag_size bytes. out is sealed.data() or
+	 * does not overlap it. False when the tag is wrong; the caller must then wipe out.
 	 */
 	virtual bool open(const uint8_t *nonce, const Aad &aad, Bytes sealed, uint8_t *out) = 0;
 };
 
 /*
- * The fastest there is here: intel-ipsec-mb where it is built in, the processor
- * has AES-NI and PCLMULQDQ, and OpenSSL has its default provider; otherwise OpenSSL.
+ * The faster of two libraries. intel-ipsec-mb: if it is built in, the processor has
+ * AES-NI and PCLMULQDQ, and OpenSSL uses its default provider. Otherwise OpenSSL.
  * key: Aead::key_size bytes.
  */
 std::unique_ptr<Aead> make_aead(Secret key);
 
-/* Asks the processor what it can do, which a forked child need not ask again. */
+/* Asks the processor what it supports. Forked children need not ask again. */
 void prepare_aead();
 
 } // namespace dbcrypt

@@ -17,7 +17,7 @@ namespace dbcrypt
 namespace
 {
 
-/* The library's functions for this processor; null where it lacks the instructions. */
+/* The library's functions for this processor; null if it lacks the instructions. */
 struct Functions
 {
 	aes_gcm_pre_t expand = nullptr;
@@ -45,7 +45,7 @@ functions()
 	return found;
 }
 
-/* The library refuses a null pointer, even to nothing. */
+/* The library refuses a null pointer, even with size 0. */
 const uint8_t *
 not_null(Bytes bytes)
 {
@@ -56,7 +56,7 @@ not_null(Bytes bytes)
 } // namespace
 
 bool
-IpsecMbAead::usable()
+IpsecMbAead::is_supported()
 {
 	return functions().encrypt != nullptr;
 }

@@ -1,7 +1,7 @@
 /*
  * aead_ipsec_mb.h
- *		AES-256-GCM by Intel's Multi-Buffer Crypto for IPsec (x86-64): for the
- *		short values of a column a fifth of OpenSSL's time.
+ *		AES-256-GCM by Intel's Multi-Buffer Crypto for IPsec (x86-64). For short values
+ *		it takes a fifth of OpenSSL's time.
  */
 #ifndef DBCRYPT_AEAD_IPSEC_MB_H
 #define DBCRYPT_AEAD_IPSEC_MB_H
@@ -19,8 +19,8 @@ namespace dbcrypt
 class IpsecMbAead final : public Aead
 {
 public:
-	/* Whether this processor has what it takes. Asked before the first is made. */
-	static bool usable();
+	/* Whether this processor can run it. Ask before you make the first one. */
+	static bool is_supported();
 
 	explicit IpsecMbAead(Secret key);
 

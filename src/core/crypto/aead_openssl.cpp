@@ -37,7 +37,7 @@ check(int result)
 	if (result != 1) [[unlikely]]
 	{
 		ERR_clear_error();
-		throw Failure{DBCRYPT_INTERNAL};
+		throw CoreError{DBCRYPT_INTERNAL};
 	}
 }
 
@@ -59,7 +59,7 @@ update(EVP_CIPHER_CTX *context, uint8_t *out, Bytes in)
 } // namespace
 
 bool
-OpenSslAead::is_usual()
+OpenSslAead::is_default_provider()
 {
 	return aes_256_gcm() != nullptr &&
 		   std::strcmp(OSSL_PROVIDER_get0_name(EVP_CIPHER_get0_provider(aes_256_gcm())),

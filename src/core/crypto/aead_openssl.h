@@ -1,6 +1,6 @@
 /*
  * aead_openssl.h
- *		AES-256-GCM by OpenSSL, with contexts that are kept.
+ *		AES-256-GCM by OpenSSL. Its contexts are kept from one value to the next.
  */
 #ifndef DBCRYPT_AEAD_OPENSSL_H
 #define DBCRYPT_AEAD_OPENSSL_H
@@ -18,10 +18,10 @@ class OpenSslAead final : public Aead
 {
 public:
 	/*
-	 * Whether OpenSSL takes AES-256-GCM from its default provider, and nobody has
-	 * configured another, such as the FIPS one.
+	 * Whether OpenSSL takes AES-256-GCM from its default provider. False if another one
+	 * is configured, such as the FIPS provider.
 	 */
-	static bool is_usual();
+	static bool is_default_provider();
 
 	explicit OpenSslAead(Secret key) : key_(std::move(key)) {}
 

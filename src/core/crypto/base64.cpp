@@ -126,7 +126,7 @@ base64_decode(const uint8_t *in, size_t size, uint8_t *out, size_t *out_size)
 	const uint8_t *const last = in + size - 4;
 	uint32_t seen = 0;
 
-	/* Two groups at a time, as one store of eight bytes; the next store mends the last two. */
+	/* Two groups at a time, in one store of 8 bytes; the next store overwrites the last two. */
 	while (last - in >= 12)
 	{
 		const uint32_t high = decode_group(in);
@@ -168,8 +168,8 @@ namespace
 {
 
 /*
- * What every reader takes alike, and what nearly always is there: lines of whole
- * groups, padding at most in the last one.
+ * The fast path, for what all programs decode alike: lines of whole groups, with
+ * padding only in the last one. False for anything else.
  */
 bool
 decode_lines(const uint8_t *in, size_t size, uint8_t *out, size_t *out_size)
@@ -185,7 +185,7 @@ decode_lines(const uint8_t *in, size_t size, uint8_t *out, size_t *out_size)
 		size_t decoded;
 		if ((padded && line > 0) || !base64_decode(in, line, out + written, &decoded))
 			return false;
-		padded = padded || decoded != base64_decoded_room(line);
+		padded = padded || decoded != base64_decoded_max_size(line);
 		written += decoded;
 		const size_t taken = line + (newline != nullptr ? 1 : 0);
 		in += taken;

@@ -1,6 +1,6 @@
 /*
  * base64.h
- *		Padded standard base64 (RFC 4648 section 4), strict.
+ *		Base64 with padding (RFC 4648 section 4): strict, or as other programs read it.
  */
 #ifndef DBCRYPT_BASE64_H
 #define DBCRYPT_BASE64_H
@@ -11,42 +11,41 @@
 namespace dbcrypt
 {
 
-/* Characters that size bytes take. */
+/* Characters that encode size bytes. */
 constexpr size_t
 base64_encoded_size(size_t size)
 {
 	return (size + 2) / 3 * 4;
 }
 
-/* Bytes that fit any value of that many characters. */
+/* Most bytes that base64_decode can give for so many characters. */
 constexpr size_t
-base64_decoded_room(size_t size)
+base64_decoded_max_size(size_t size)
 {
 	return size / 4 * 3;
 }
 
 /*
- * Writes base64_encoded_size(size) characters, no NUL. out may be the buffer
- * whose last size bytes in are.
+ * Writes base64_encoded_size(size) characters, no NUL. out may overlap in only so:
+ * in is the last size bytes of out.
  */
 void base64_encode(const uint8_t *in, size_t size, uint8_t *out);
 
 /*
- * Writes the bytes decoded, at most base64_decoded_room(size), and none past
- * them. False, with out undefined, for any other character, wrong padding or
- * non-zero trailing bits.
+ * Decodes strictly. Writes no byte behind the decoded ones. False for a character
+ * outside the alphabet, wrong padding, or unused bits that are not zero (RFC 4648
+ * section 3.5); out is then undefined.
  */
 bool base64_decode(const uint8_t *in, size_t size, uint8_t *out, size_t *out_size);
 
 /*
- * How other programs' decoders read. All skip line breaks and pass over the bits
- * that padding leaves unused.
+ * How other programs decode. All skip line breaks and ignore unused bits.
  *
- *	go		encoding/base64: whole groups with padding; nothing else is skipped
- *	ruby	unpack("m"): skips whatever is not of the alphabet, ends at a '=' that
- *			stands for padding; an incomplete group gives the bytes it has
- *	node	Buffer.from(text, "base64"): the same, but ends at any '=' and reads
- *			the URL-safe alphabet too
+ *	go		encoding/base64: whole groups with padding; skips nothing else
+ *	ruby	unpack("m"): skips every character outside the alphabet; ends at a '='
+ *			that is padding; an incomplete group gives the bytes it has
+ *	node	Buffer.from(text, "base64"): as ruby, but ends at any '=' and also reads
+ *			the URL-safe alphabet (RFC 4648 section 5)
  */
 enum class Base64Reader
 {
@@ -55,14 +54,14 @@ enum class Base64Reader
 	node
 };
 
-/* Bytes that fit whatever such a reader makes of that many characters. */
+/* Most bytes that base64_decode_as can give for so many characters. */
 constexpr size_t
-base64_reader_room(size_t size)
+base64_reader_max_size(size_t size)
 {
 	return size / 4 * 3 + 3;
 }
 
-/* Decodes as that reader does; false where it refuses, with out undefined. */
+/* Decodes as that program does. False if it refuses the text; out is then undefined. */
 bool base64_decode_as(Base64Reader reader, const uint8_t *in, size_t size, uint8_t *out,
 					  size_t *out_size);
 

@@ -1,6 +1,6 @@
 /*
  * core_error.h
- *		The one exception of the core. It never passes core.h.
+ *		The core's one exception. It never leaves the API (see exception_boundary.h).
  */
 #ifndef DBCRYPT_CORE_ERROR_H
 #define DBCRYPT_CORE_ERROR_H
@@ -10,10 +10,10 @@
 namespace dbcrypt
 {
 
-struct Failure
+struct CoreError
 {
 	dbcrypt_status status;
-	int error_number = 0; /* errno to hand to the caller, or 0 */
+	int error_number = 0; /* errno for the caller, or 0 */
 };
 
 } // namespace dbcrypt

@@ -1,6 +1,6 @@
 /*
  * joined_aad.h
- *		AAD in one piece, for libraries that want or prefer it so.
+ *		AAD in one piece, for libraries that take it so.
  */
 #ifndef DBCRYPT_JOINED_AAD_H
 #define DBCRYPT_JOINED_AAD_H
@@ -13,7 +13,7 @@
 namespace dbcrypt
 {
 
-/* head || tail; points to the piece itself where the other is empty. */
+/* head || tail. If one of them is empty, this is the other one, not copied. */
 class JoinedAad
 {
 public:
@@ -22,9 +22,9 @@ public:
 		if (aad.head.empty() || aad.tail.empty())
 			return;
 		const size_t size = aad.head.size() + aad.tail.size();
-		if (size > sizeof(near_))
-			far_.resize(size);
-		uint8_t *const place = far_.empty() ? near_ : far_.data();
+		if (size > sizeof(inline_))
+			heap_.resize(size);
+		uint8_t *const place = heap_.empty() ? inline_ : heap_.data();
 		std::copy(aad.tail.begin(), aad.tail.end(),
 				  std::copy(aad.head.begin(), aad.head.end(), place));
 		bytes_ = {place, size};
@@ -35,8 +35,8 @@ public:
 	Bytes bytes() const { return bytes_; }
 
 private:
-	uint8_t near_[256];
-	std::vector<uint8_t> far_; /* for what does not fit there */
+	uint8_t inline_[256];
+	std::vector<uint8_t> heap_; /* if it does not fit into inline_ */
 	Bytes bytes_;
 };
 

@@ -34,7 +34,7 @@ sha256(Bytes data)
 		EVP_Digest(data.data(), data.size(), digest.data(), nullptr, algorithm, nullptr) != 1)
 	{
 		ERR_clear_error();
-		throw Failure{DBCRYPT_INTERNAL};
+		throw CoreError{DBCRYPT_INTERNAL};
 	}
 	return digest;
 }
@@ -47,7 +47,7 @@ hkdf(const char *digest, const Secret &key, Bytes salt, Bytes info, size_t size)
 	if (!context)
 	{
 		ERR_clear_error();
-		throw Failure{algorithm == nullptr ? DBCRYPT_INTERNAL : DBCRYPT_NO_MEMORY};
+		throw CoreError{algorithm == nullptr ? DBCRYPT_INTERNAL : DBCRYPT_NO_MEMORY};
 	}
 
 	/* OSSL_PARAM wants pointers to data that may change; none does here. */
@@ -71,7 +71,7 @@ hkdf(const char *digest, const Secret &key, Bytes salt, Bytes info, size_t size)
 	if (EVP_KDF_derive(context.get(), reveal_secret(derived).data(), size, parameters) != 1)
 	{
 		ERR_clear_error();
-		throw Failure{DBCRYPT_INTERNAL};
+		throw CoreError{DBCRYPT_INTERNAL};
 	}
 	return derived;
 }

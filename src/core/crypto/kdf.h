@@ -1,6 +1,8 @@
 /*
  * kdf.h
- *		SHA-256 and HKDF (RFC 5869).
+ *		Key derivation: SHA-256 (FIPS 180-4) and HKDF (RFC 5869).
+ *
+ * Both throw CoreError(DBCRYPT_INTERNAL) when OpenSSL fails.
  */
 #ifndef DBCRYPT_KDF_H
 #define DBCRYPT_KDF_H
@@ -14,7 +16,10 @@ namespace dbcrypt
 
 std::array<uint8_t, 32> sha256(Bytes data);
 
-/* HKDF with the named digest; size is the output length in bytes. */
+/*
+ * HKDF with the digest of that name in OpenSSL. An empty salt is a salt of zeros
+ * (RFC 5869 section 2.2). size is the length of the result in bytes.
+ */
 Secret hkdf(const char *digest, const Secret &key, Bytes salt, Bytes info, size_t size);
 
 } // namespace dbcrypt

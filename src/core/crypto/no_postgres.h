@@ -1,9 +1,10 @@
 /*
  * no_postgres.h
- *		Included last by every file of the core: no PostgreSQL header may be in sight.
+ *		Stops the compiler if a PostgreSQL header was included. Every .cpp file of the
+ *		core includes this last.
  *
- * A longjmp out of PostgreSQL would skip the destructors that wipe keys, so
- * nothing here may be able to call it.
+ * PostgreSQL's errors are longjmps. They would skip the destructors that wipe keys,
+ * so the core must not call PostgreSQL.
  */
 #if defined(POSTGRES_H) || defined(C_H) || defined(FMGR_H) || defined(PG_VERSION_NUM)
 #error "src/core must not include PostgreSQL headers"

@@ -23,7 +23,7 @@ uint8_t pool[pool_size];
 size_t pool_used = pool_size;
 bool fork_handled = false;
 
-/* In the child of a fork: the parent will hand out what is left of the pool. */
+/* Runs in the child of a fork: the parent goes on to use what is left of the pool. */
 void
 drop_pool()
 {
@@ -37,13 +37,13 @@ fill_pool()
 	if (!fork_handled)
 	{
 		if (pthread_atfork(nullptr, nullptr, drop_pool) != 0)
-			throw Failure{DBCRYPT_NO_MEMORY};
+			throw CoreError{DBCRYPT_NO_MEMORY};
 		fork_handled = true;
 	}
 	if (RAND_bytes(pool, static_cast<int>(pool_size)) != 1)
 	{
 		ERR_clear_error();
-		throw Failure{DBCRYPT_RANDOM_FAILED};
+		throw CoreError{DBCRYPT_RANDOM_FAILED};
 	}
 	pool_used = 0;
 }
@@ -51,7 +51,7 @@ fill_pool()
 } // namespace
 
 void
-fresh_nonce(uint8_t *out)
+random_nonce(uint8_t *out)
 {
 	if (pool_used == pool_size) [[unlikely]]
 		fill_pool();
@@ -66,7 +66,7 @@ random_key_bytes(uint8_t *out, size_t size)
 	if (RAND_priv_bytes(out, static_cast<int>(size)) != 1)
 	{
 		ERR_clear_error();
-		throw Failure{DBCRYPT_RANDOM_FAILED};
+		throw CoreError{DBCRYPT_RANDOM_FAILED};
 	}
 }
 

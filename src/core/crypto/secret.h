@@ -1,6 +1,6 @@
 /*
  * secret.h
- *		A buffer of secret bytes: moved, never copied, wiped when it dies.
+ *		A buffer of secret bytes: can be moved but not copied; is wiped when destroyed.
  */
 #ifndef DBCRYPT_SECRET_H
 #define DBCRYPT_SECRET_H
@@ -28,7 +28,7 @@ public:
 
 	size_t size() const { return size_; }
 
-	/* The only way to the bytes: `grep reveal_secret` finds every reader and writer. */
+	/* The only access to the bytes. `grep reveal_secret` finds every use. */
 	friend std::span<uint8_t> reveal_secret(Secret &secret);
 	friend Bytes reveal_secret(const Secret &secret);
 
@@ -40,10 +40,10 @@ private:
 std::span<uint8_t> reveal_secret(Secret &secret);
 Bytes reveal_secret(const Secret &secret);
 
-/* Overwrites memory in a way that the compiler keeps. */
+/* Overwrites memory with zeros. The compiler does not optimise this away. */
 void cleanse(void *data, size_t size);
 
-/* Wipes a buffer when it goes out of scope, unless the work in it succeeded. */
+/* Wipes a buffer at the end of the scope, unless keep() was called: so after any error. */
 class WipeUnlessKept
 {
 public:

@@ -29,8 +29,8 @@ constexpr size_t overhead = ciphertext_at + Aead::tag_size;
 constexpr size_t header_text_size = base64_encoded_size(header_size);
 constexpr size_t ciphertext_text_at = base64_encoded_size(ciphertext_at);
 static_assert(header_size % 3 == 0 && ciphertext_at % 3 == 0);
-/* So the shortest text, padded as far as may be, still holds a tag. */
-static_assert(base64_decoded_room(base64_encoded_size(overhead)) - 2 >= overhead);
+/* The shortest text that is accepted holds a tag, even with two characters of padding. */
+static_assert(base64_decoded_max_size(base64_encoded_size(overhead)) - 2 >= overhead);
 
 void
 write_header(const KeyId &id, uint8_t *out)
@@ -41,7 +41,7 @@ write_header(const KeyId &id, uint8_t *out)
 	out[format_at] = 0;
 }
 
-/* An envelope taken apart: header || nonce, and ciphertext || tag. */
+/* The parts of an envelope: header || nonce, and ciphertext || tag. */
 struct Parts
 {
 	uint8_t start[ciphertext_at];
@@ -49,11 +49,12 @@ struct Parts
 };
 
 /*
- * Takes an envelope apart. In text form room receives ciphertext || tag and
- * parts.sealed lies in it; in binary form it lies in the envelope.
+ * Splits an envelope into its parts. In text form, ciphertext || tag is decoded into
+ * buffer and parts->sealed points there; in binary form it points into the envelope.
+ * False for a malformed envelope.
  */
 bool
-take_apart(dbcrypt_form form, Bytes envelope, uint8_t *room, Parts *parts)
+split_envelope(dbcrypt_form form, Bytes envelope, uint8_t *buffer, Parts *parts)
 {
 	if (form == DBCRYPT_BINARY)
 	{
@@ -70,22 +71,23 @@ take_apart(dbcrypt_form form, Bytes envelope, uint8_t *room, Parts *parts)
 		size != ciphertext_at)
 		return false;
 	const Bytes rest = envelope.subspan(ciphertext_text_at);
-	if (!base64_decode(rest.data(), rest.size(), room, &size))
+	if (!base64_decode(rest.data(), rest.size(), buffer, &size))
 		return false;
-	parts->sealed = {room, size};
+	parts->sealed = {buffer, size};
 	return true;
 }
 
-/* Where in a buffer for the form the binary envelope is built: at its end. */
+/* Where in out the binary envelope is built: at the end, so that base64 can grow over it. */
 uint8_t *
-binary_place(dbcrypt_form form, uint8_t *out, size_t binary_size)
+binary_start(dbcrypt_form form, uint8_t *out, size_t binary_size)
 {
 	return form == DBCRYPT_TEXT ? out + base64_encoded_size(binary_size) - binary_size : out;
 }
 
-/* Completes an envelope whose header, nonce and plaintext stand at binary. */
+/* Completes an envelope: header and nonce are at binary, the plaintext anywhere. */
 void
-finish(RingKey &key, dbcrypt_form form, Bytes plaintext, Bytes aad, uint8_t *binary, uint8_t *out)
+encrypt_in_place(Key &key, dbcrypt_form form, Bytes plaintext, Bytes aad, uint8_t *binary,
+				 uint8_t *out)
 {
 	key.native().seal(binary + nonce_at, {{binary, header_size}, aad}, plaintext,
 					  binary + ciphertext_at);
@@ -105,9 +107,9 @@ envelope_size(dbcrypt_form form, size_t plaintext_size)
 }
 
 size_t
-envelope_decrypt_room(dbcrypt_form form, size_t size)
+envelope_decrypt_max_size(dbcrypt_form form, size_t size)
 {
-	const size_t binary = form == DBCRYPT_TEXT ? base64_decoded_room(size) : size;
+	const size_t binary = form == DBCRYPT_TEXT ? base64_decoded_max_size(size) : size;
 	return binary > ciphertext_at ? binary - ciphertext_at : 0;
 }
 
@@ -142,31 +144,31 @@ envelope_read_header(dbcrypt_form form, const uint8_t *start, size_t size, KeyId
 }
 
 void
-envelope_seal(RingKey &key, dbcrypt_form form, Bytes plaintext, Bytes aad, uint8_t *out)
+envelope_seal(Key &key, dbcrypt_form form, Bytes plaintext, Bytes aad, uint8_t *out)
 {
-	uint8_t *const binary = binary_place(form, out, plaintext.size() + overhead);
+	uint8_t *const binary = binary_start(form, out, plaintext.size() + overhead);
 	write_header(key.id(), binary);
-	fresh_nonce(binary + nonce_at);
-	finish(key, form, plaintext, aad, binary, out);
+	random_nonce(binary + nonce_at);
+	encrypt_in_place(key, form, plaintext, aad, binary, out);
 }
 
 void
-envelope_seal_with_nonce(RingKey &key, dbcrypt_form form, Bytes plaintext, Bytes aad,
+envelope_seal_with_nonce(Key &key, dbcrypt_form form, Bytes plaintext, Bytes aad,
 						 const uint8_t *nonce, uint8_t *out)
 {
-	uint8_t *const binary = binary_place(form, out, plaintext.size() + overhead);
+	uint8_t *const binary = binary_start(form, out, plaintext.size() + overhead);
 	write_header(key.id(), binary);
 	std::memcpy(binary + nonce_at, nonce, nonce_size);
-	finish(key, form, plaintext, aad, binary, out);
+	encrypt_in_place(key, form, plaintext, aad, binary, out);
 }
 
 dbcrypt_status
-envelope_open(RingKey &key, dbcrypt_form form, Bytes envelope, Bytes aad, uint8_t *out,
+envelope_open(Key &key, dbcrypt_form form, Bytes envelope, Bytes aad, uint8_t *out,
 			  size_t *plaintext_size)
 {
-	WipeUnlessKept wipe(out, envelope_decrypt_room(form, envelope.size()));
+	WipeUnlessKept wipe(out, envelope_decrypt_max_size(form, envelope.size()));
 	Parts parts;
-	if (!take_apart(form, envelope, out, &parts))
+	if (!split_envelope(form, envelope, out, &parts))
 		return DBCRYPT_NOT_AN_ENVELOPE;
 	if (!key.native().open(parts.start + nonce_at, {{parts.start, header_size}, aad}, parts.sealed,
 						   out))
@@ -177,17 +179,16 @@ envelope_open(RingKey &key, dbcrypt_form form, Bytes envelope, Bytes aad, uint8_
 }
 
 dbcrypt_status
-envelope_reseal(RingKey &from, RingKey &to, dbcrypt_form form, Bytes envelope, Bytes aad,
-				uint8_t *out)
+envelope_reseal(Key &from, Key &to, dbcrypt_form form, Bytes envelope, Bytes aad, uint8_t *out)
 {
 	WipeUnlessKept wipe(out, envelope.size());
 	Parts parts;
 
-	/* A text's padding says its binary size, which take_apart checks. */
+	/* The padding of a text tells its binary size; split_envelope checks it. */
 	size_t binary_size = envelope.size();
 	if (form == DBCRYPT_TEXT)
 	{
-		binary_size = base64_decoded_room(envelope.size());
+		binary_size = base64_decoded_max_size(envelope.size());
 		for (size_t i = 1; i <= 2 && i <= envelope.size(); i++)
 			binary_size -= envelope[envelope.size() - i] == '=' ? 1 : 0;
 	}
@@ -195,15 +196,15 @@ envelope_reseal(RingKey &from, RingKey &to, dbcrypt_form form, Bytes envelope, B
 		return DBCRYPT_NOT_AN_ENVELOPE;
 
 	uint8_t *const binary = out + (envelope.size() - binary_size);
-	if (!take_apart(form, envelope, binary + ciphertext_at, &parts))
+	if (!split_envelope(form, envelope, binary + ciphertext_at, &parts))
 		return DBCRYPT_NOT_AN_ENVELOPE;
 	if (!from.native().open(parts.start + nonce_at, {{parts.start, header_size}, aad}, parts.sealed,
 							binary + ciphertext_at))
 		return DBCRYPT_AUTHENTICATION_FAILED;
 	write_header(to.id(), binary);
-	fresh_nonce(binary + nonce_at);
-	finish(to, form, {binary + ciphertext_at, parts.sealed.size() - Aead::tag_size}, aad, binary,
-		   out);
+	random_nonce(binary + nonce_at);
+	encrypt_in_place(to, form, {binary + ciphertext_at, parts.sealed.size() - Aead::tag_size}, aad,
+					 binary, out);
 	wipe.keep();
 	return DBCRYPT_OK;
 }

@@ -1,9 +1,9 @@
 /*
  * envelope.h
- *		The native envelope, format 1. Nothing else knows its offsets.
+ *		The native envelope, format 1. Only this file and its .cpp know the offsets.
  *
  *	offset	bytes	field
- *		 0		3	magic 75 B7 35, which base64 spells "dbc1"
+ *		 0		3	magic 75 B7 35: "dbc1" in base64
  *		 3		1	algorithm: 1 is AES-256-GCM
  *		 4		7	key id
  *		11		1	zero
@@ -11,8 +11,8 @@
  *		24		n	ciphertext
  *	  24+n	   16	tag, over the AAD header || caller's AAD and the ciphertext
  *
- * The text form is base64. Every function takes the form; sizes are bytes of
- * that form. aad is the caller's part.
+ * AES-256-GCM is NIST SP 800-38D. The text form is base64 (RFC 4648 section 4).
+ * Sizes are bytes of the form that a function is given. aad is the caller's part.
  */
 #ifndef DBCRYPT_ENVELOPE_H
 #define DBCRYPT_ENVELOPE_H
@@ -27,26 +27,35 @@ namespace dbcrypt
 
 /* See dbcrypt_envelope_size and dbcrypt_decrypt_room. */
 size_t envelope_size(dbcrypt_form form, size_t plaintext_size);
-size_t envelope_decrypt_room(dbcrypt_form form, size_t size);
+size_t envelope_decrypt_max_size(dbcrypt_form form, size_t size);
 
-/* Reads the header. start: as dbcrypt_read_header's envelope; size: of the whole. */
+/*
+ * Reads the header; see dbcrypt_read_header. start may point to the first bytes only;
+ * size is the size of the whole envelope.
+ */
 dbcrypt_status envelope_read_header(dbcrypt_form form, const uint8_t *start, size_t size,
 									KeyId *id);
 
-/* Encrypts under a key whatever its state; out: envelope_size bytes, no overlap. */
-void envelope_seal(RingKey &key, dbcrypt_form form, Bytes plaintext, Bytes aad, uint8_t *out);
+/*
+ * Encrypts under a key, whose state is not looked at. out has envelope_size bytes and
+ * does not overlap the plaintext.
+ */
+void envelope_seal(Key &key, dbcrypt_form form, Bytes plaintext, Bytes aad, uint8_t *out);
 
-/* The same with a given nonce: for known answers alone. */
-void envelope_seal_with_nonce(RingKey &key, dbcrypt_form form, Bytes plaintext, Bytes aad,
+/* The same with a given nonce. Only for tests with known answers. */
+void envelope_seal_with_nonce(Key &key, dbcrypt_form form, Bytes plaintext, Bytes aad,
 							  const uint8_t *nonce, uint8_t *out);
 
-/* Decrypts with a key that the caller has checked against the header. */
-dbcrypt_status envelope_open(RingKey &key, dbcrypt_form form, Bytes envelope, Bytes aad,
-							 uint8_t *out, size_t *plaintext_size);
+/* Decrypts. The caller has checked that the header names this key. */
+dbcrypt_status envelope_open(Key &key, dbcrypt_form form, Bytes envelope, Bytes aad, uint8_t *out,
+							 size_t *plaintext_size);
 
-/* From one key to another; out: envelope.size() bytes, no overlap. */
-dbcrypt_status envelope_reseal(RingKey &from, RingKey &to, dbcrypt_form form, Bytes envelope,
-							   Bytes aad, uint8_t *out);
+/*
+ * Decrypts under one key and encrypts under another, with a new nonce. out has
+ * envelope.size() bytes and does not overlap the envelope.
+ */
+dbcrypt_status envelope_reseal(Key &from, Key &to, dbcrypt_form form, Bytes envelope, Bytes aad,
+							   uint8_t *out);
 
 } // namespace dbcrypt
 

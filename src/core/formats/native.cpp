@@ -8,10 +8,10 @@ namespace dbcrypt
 {
 
 dbcrypt_status
-native_encrypt(Ring &ring, dbcrypt_form form, Bytes plaintext, Bytes aad, uint8_t *out)
+native_encrypt(Keyring &keyring, dbcrypt_form form, Bytes plaintext, Bytes aad, uint8_t *out)
 {
 	dbcrypt_status status;
-	RingKey *const key = ring.primary(&status);
+	Key *const key = keyring.primary(&status);
 	if (key == nullptr)
 		return status;
 	if (envelope_size(form, plaintext.size()) == SIZE_MAX)
@@ -21,21 +21,21 @@ native_encrypt(Ring &ring, dbcrypt_form form, Bytes plaintext, Bytes aad, uint8_
 }
 
 dbcrypt_status
-native_decrypt(Ring &ring, dbcrypt_form form, Bytes envelope, Bytes aad, uint8_t *out,
+native_decrypt(Keyring &keyring, dbcrypt_form form, Bytes envelope, Bytes aad, uint8_t *out,
 			   size_t *plaintext_size)
 {
 	KeyId id;
 	auto status = envelope_read_header(form, envelope.data(), envelope.size(), &id);
 	if (status != DBCRYPT_OK)
 		return status;
-	RingKey *const key = ring.reader(id, &status);
+	Key *const key = keyring.key_for_decryption(id, &status);
 	if (key == nullptr)
 		return status;
 	return envelope_open(*key, form, envelope, aad, out, plaintext_size);
 }
 
 dbcrypt_status
-native_reencrypt(Ring &ring, dbcrypt_form form, Bytes envelope, Bytes aad, uint8_t *out,
+native_reencrypt(Keyring &keyring, dbcrypt_form form, Bytes envelope, Bytes aad, uint8_t *out,
 				 bool *changed)
 {
 	*changed = false;
@@ -43,12 +43,12 @@ native_reencrypt(Ring &ring, dbcrypt_form form, Bytes envelope, Bytes aad, uint8
 	auto status = envelope_read_header(form, envelope.data(), envelope.size(), &id);
 	if (status != DBCRYPT_OK)
 		return status;
-	if (ring.size() > 0 && ring.at(0).id() == id)
+	if (keyring.size() > 0 && keyring.at(0).id() == id)
 		return DBCRYPT_OK;
-	RingKey *const from = ring.reader(id, &status);
+	Key *const from = keyring.key_for_decryption(id, &status);
 	if (from == nullptr)
 		return status;
-	RingKey *const to = ring.primary(&status);
+	Key *const to = keyring.primary(&status);
 	if (to == nullptr)
 		return status;
 	status = envelope_reseal(*from, *to, form, envelope, aad, out);

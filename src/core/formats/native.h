@@ -1,8 +1,9 @@
 /*
  * native.h
- *		Native envelopes under a key ring: which key, and may it.
+ *		Native envelopes under a keyring: finds the key and checks that it may be used.
  *
- * Parameters as in core.h.
+ * Parameters and results are those of dbcrypt_encrypt, dbcrypt_decrypt and
+ * dbcrypt_reencrypt.
  */
 #ifndef DBCRYPT_NATIVE_H
 #define DBCRYPT_NATIVE_H
@@ -14,14 +15,14 @@
 namespace dbcrypt
 {
 
-dbcrypt_status native_encrypt(Ring &ring, dbcrypt_form form, Bytes plaintext, Bytes aad,
+dbcrypt_status native_encrypt(Keyring &keyring, dbcrypt_form form, Bytes plaintext, Bytes aad,
 							  uint8_t *out);
 
-/* The key that opened it is ring.last(). */
-dbcrypt_status native_decrypt(Ring &ring, dbcrypt_form form, Bytes envelope, Bytes aad,
+/* keyring.last() is then the key that the envelope names, if it is loaded. */
+dbcrypt_status native_decrypt(Keyring &keyring, dbcrypt_form form, Bytes envelope, Bytes aad,
 							  uint8_t *out, size_t *plaintext_size);
 
-dbcrypt_status native_reencrypt(Ring &ring, dbcrypt_form form, Bytes envelope, Bytes aad,
+dbcrypt_status native_reencrypt(Keyring &keyring, dbcrypt_form form, Bytes envelope, Bytes aad,
 								uint8_t *out, bool *changed);
 
 } // namespace dbcrypt

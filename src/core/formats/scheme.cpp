@@ -17,7 +17,7 @@ const Scheme *const schemes[] = {
 } // namespace
 
 const char *
-dbcrypt_scheme::key_name(const RingKey &) const
+dbcrypt_scheme::key_name(const Key &) const
 {
 	return nullptr;
 }

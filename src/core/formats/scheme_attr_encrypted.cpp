@@ -4,7 +4,8 @@
  *
  * Value: ciphertext || tag; companion: the nonce, called iv. In text columns both
  * are base64 in lines of 60 characters, each ended by a newline. '' is stored as
- * '' with no iv. AES-256-CBC has a 16-byte iv and is refused by that.
+ * '' with no iv. Values of
+ * AES-256-CBC have an iv of 16 bytes and are refused for that reason.
  */
 #include <algorithm>
 #include <cstring>
@@ -33,7 +34,7 @@ constexpr dbcrypt_scheme_traits attr_encrypted_traits = {
 	.deterministic = false,
 };
 
-/* Bytes that a line of 60 characters spells. */
+/* Bytes that a line of 60 characters encodes. */
 constexpr size_t line_size = 45;
 
 size_t
@@ -42,7 +43,7 @@ lines_size(size_t size)
 	return base64_encoded_size(size) + (size + line_size - 1) / line_size;
 }
 
-/* Ruby's pack("m"). out may overlap in as base64_encode allows. */
+/* As Ruby's pack("m") does. out may overlap in, as base64_encode allows. */
 void
 encode_lines(Bytes in, uint8_t *out)
 {
@@ -62,7 +63,7 @@ public:
 	AttrEncryptedScheme() : GcmScheme(attr_encrypted_traits, false) {}
 
 protected:
-	bool parse(dbcrypt_form form, const RingKey &, const dbcrypt_cell &cell, uint8_t *room,
+	bool parse(dbcrypt_form form, const Key &, const dbcrypt_cell &cell, uint8_t *buffer,
 			   Parts *parts) const override
 	{
 		if (cell.companion == nullptr)
@@ -72,25 +73,25 @@ protected:
 			if (cell.companion_size != nonce_size)
 				return false;
 			std::memcpy(parts->nonce, cell.companion, nonce_size);
-			return take_blob({cell.value, cell.value_size}, parts);
+			return split_blob({cell.value, cell.value_size}, parts);
 		}
-		std::vector<uint8_t> iv(base64_reader_room(cell.companion_size));
+		std::vector<uint8_t> iv(base64_reader_max_size(cell.companion_size));
 		size_t size;
 		base64_decode_as(Base64Reader::ruby, cell.companion, cell.companion_size, iv.data(), &size);
 		if (size != nonce_size)
 			return false;
 		std::memcpy(parts->nonce, iv.data(), nonce_size);
-		base64_decode_as(Base64Reader::ruby, cell.value, cell.value_size, room, &size);
-		return take_blob({room, size}, parts);
+		base64_decode_as(Base64Reader::ruby, cell.value, cell.value_size, buffer, &size);
+		return split_blob({buffer, size}, parts);
 	}
 
-	size_t spelled_size(dbcrypt_form form, size_t blob_size) const override
+	size_t encoded_size(dbcrypt_form form, size_t blob_size) const override
 	{
 		return form == DBCRYPT_TEXT ? lines_size(blob_size) : blob_size;
 	}
 
-	void spell(dbcrypt_form form, const RingKey &, const uint8_t *nonce, Bytes blob,
-			   dbcrypt_sealed *out) const override
+	void encode(dbcrypt_form form, const Key &, const uint8_t *nonce, Bytes blob,
+				dbcrypt_sealed *out) const override
 	{
 		out->companion_is_null = false;
 		if (form == DBCRYPT_BINARY)

@@ -36,7 +36,7 @@ class CoderScheme : public GcmScheme
 public:
 	CoderScheme() : GcmScheme(coder_traits, true) {}
 
-	const char *key_name(const RingKey &key) const override { return key.coder_id(); }
+	const char *key_name(const Key &key) const override { return key.coder_id_text(); }
 
 	dbcrypt_cell_kind inspect(const dbcrypt_cell &cell) const override
 	{
@@ -47,32 +47,35 @@ public:
 	}
 
 protected:
-	bool names(const RingKey &key, const dbcrypt_cell &cell) const override
+	size_t find_named(const Keyring &keyring, const dbcrypt_cell &cell) const override
 	{
-		return cell.companion != nullptr && cell.companion_size == RingKey::coder_id_size &&
-			   std::memcmp(cell.companion, key.coder_id(), RingKey::coder_id_size) == 0;
+		CoderId id;
+		if (cell.companion == nullptr || cell.companion_size != id.size())
+			return keyring.size();
+		std::memcpy(id.data(), cell.companion, id.size());
+		return keyring.find_coder(id);
 	}
 
-	bool parse(dbcrypt_form, const RingKey &, const dbcrypt_cell &cell, uint8_t *room,
+	bool parse(dbcrypt_form, const Key &, const dbcrypt_cell &cell, uint8_t *buffer,
 			   Parts *parts) const override
 	{
 		size_t size;
-		return base64_decode_as(Base64Reader::go, cell.value, cell.value_size, room, &size) &&
-			   take_blob({room, size}, parts);
+		return base64_decode_as(Base64Reader::go, cell.value, cell.value_size, buffer, &size) &&
+			   split_blob({buffer, size}, parts);
 	}
 
-	size_t spelled_size(dbcrypt_form, size_t blob_size) const override
+	size_t encoded_size(dbcrypt_form, size_t blob_size) const override
 	{
 		return base64_encoded_size(blob_size);
 	}
 
-	void spell(dbcrypt_form, const RingKey &key, const uint8_t *, Bytes blob,
-			   dbcrypt_sealed *out) const override
+	void encode(dbcrypt_form, const Key &key, const uint8_t *, Bytes blob,
+				dbcrypt_sealed *out) const override
 	{
 		base64_encode(blob.data(), blob.size(), out->value);
 		out->companion_is_null = false;
-		out->companion_size = RingKey::coder_id_size;
-		std::memcpy(out->companion, key.coder_id(), RingKey::coder_id_size);
+		out->companion_size = key.coder_id().size();
+		std::memcpy(out->companion, key.coder_id().data(), key.coder_id().size());
 	}
 };
 

@@ -3,8 +3,8 @@
  *		Containarium's secrets.
  *
  * Value: ciphertext || tag under the key itself, bound to the caller's AAD (user
- * name || 00 || secret name). Companion: the nonce. Rows with a wrapped key of
- * their own are not for us.
+ * name || 00 || secret name). Companion: the nonce. Rows that have a
+ * wrapped key of their own are not supported.
  */
 #include <cstring>
 
@@ -36,19 +36,19 @@ public:
 	ContainariumScheme() : GcmScheme(containarium_traits, false) {}
 
 protected:
-	bool parse(dbcrypt_form, const RingKey &, const dbcrypt_cell &cell, uint8_t *,
+	bool parse(dbcrypt_form, const Key &, const dbcrypt_cell &cell, uint8_t *,
 			   Parts *parts) const override
 	{
 		if (cell.companion == nullptr || cell.companion_size != nonce_size)
 			return false;
 		std::memcpy(parts->nonce, cell.companion, nonce_size);
-		return take_blob({cell.value, cell.value_size}, parts);
+		return split_blob({cell.value, cell.value_size}, parts);
 	}
 
-	size_t spelled_size(dbcrypt_form, size_t blob_size) const override { return blob_size; }
+	size_t encoded_size(dbcrypt_form, size_t blob_size) const override { return blob_size; }
 
-	void spell(dbcrypt_form, const RingKey &, const uint8_t *nonce, Bytes,
-			   dbcrypt_sealed *out) const override
+	void encode(dbcrypt_form, const Key &, const uint8_t *nonce, Bytes,
+				dbcrypt_sealed *out) const override
 	{
 		out->companion_is_null = false;
 		out->companion_size = nonce_size;

@@ -13,7 +13,7 @@ namespace dbcrypt
 namespace
 {
 
-/* Larger plaintexts have no value: no buffer holds the longest spelling of them. */
+/* Above this the longest encoding of a value would not fit in any buffer. */
 constexpr size_t plaintext_limit = std::min<uint64_t>(Aead::plaintext_limit, SIZE_MAX / 4);
 
 void
@@ -26,20 +26,20 @@ reset(dbcrypt_sealed *out)
 
 } // namespace
 
-bool
-GcmScheme::names(const RingKey &, const dbcrypt_cell &) const
+size_t
+GcmScheme::find_named(const Keyring &keyring, const dbcrypt_cell &) const
 {
-	return false;
+	return keyring.size();
 }
 
 void
 GcmScheme::make_nonce(Bytes, uint8_t *nonce) const
 {
-	fresh_nonce(nonce);
+	random_nonce(nonce);
 }
 
 Aead &
-GcmScheme::cipher(RingKey &key, const dbcrypt_context &) const
+GcmScheme::aead_of(Key &key, const dbcrypt_context &) const
 {
 	return key.raw();
 }
@@ -51,103 +51,96 @@ GcmScheme::aad(const dbcrypt_context &context) const
 }
 
 bool
-GcmScheme::take_blob(Bytes blob, Parts *parts) const
+GcmScheme::split_blob(Bytes blob, Parts *parts) const
 {
-	if (blob.size() < lead_ + Aead::tag_size)
+	if (blob.size() < nonce_prefix_ + Aead::tag_size)
 		return false;
-	std::memcpy(parts->nonce, blob.data(), lead_);
-	parts->sealed = blob.subspan(lead_);
+	std::memcpy(parts->nonce, blob.data(), nonce_prefix_);
+	parts->sealed = blob.subspan(nonce_prefix_);
 	return true;
 }
 
-/* The largest blob that a value of that size can spell. */
+/* Size of the largest blob that a value of this size can hold. */
 size_t
 GcmScheme::blob_limit(dbcrypt_form form, size_t value_size) const
 {
-	return form == DBCRYPT_TEXT ? base64_reader_room(value_size) : value_size;
+	return form == DBCRYPT_TEXT ? base64_reader_max_size(value_size) : value_size;
 }
 
 size_t
-GcmScheme::open_room(dbcrypt_form form, size_t value_size) const
+GcmScheme::open_max_size(dbcrypt_form form, size_t value_size) const
 {
 	return blob_limit(form, value_size);
 }
 
 size_t
-GcmScheme::seal_room(dbcrypt_form form, size_t plaintext_size) const
+GcmScheme::seal_max_size(dbcrypt_form form, size_t plaintext_size) const
 {
 	if (plaintext_size > plaintext_limit)
 		return SIZE_MAX;
-	return spelled_size(form, lead_ + plaintext_size + Aead::tag_size);
+	return encoded_size(form, nonce_prefix_ + plaintext_size + Aead::tag_size);
 }
 
 size_t
-GcmScheme::rotate_room(dbcrypt_form form, const dbcrypt_cell &cell) const
+GcmScheme::rotate_max_size(dbcrypt_form form, const dbcrypt_cell &cell) const
 {
 	if (inspect(cell) == DBCRYPT_CELL_PLAINTEXT)
-		return seal_room(form, cell.value_size);
+		return seal_max_size(form, cell.value_size);
 	const size_t limit = blob_limit(form, cell.value_size);
-	const size_t overhead = lead_ + Aead::tag_size;
-	return seal_room(form, limit > overhead ? limit - overhead : 0);
-}
-
-/* The index of the key that the cell names; ring.size() if it is not loaded. */
-size_t
-GcmScheme::named(const Ring &ring, const dbcrypt_cell &cell) const
-{
-	size_t i = 0;
-	while (i < ring.size() && !names(ring.at(i), cell))
-		i++;
-	return i;
+	const size_t overhead = nonce_prefix_ + Aead::tag_size;
+	return seal_max_size(form, limit > overhead ? limit - overhead : 0);
 }
 
 /*
- * Opens with one key. room has blob_limit bytes; the plaintext begins behind the
- * place of the nonce, if there is one.
+ * Decrypts with one key. buffer has blob_limit bytes. The plaintext is written
+ * behind the first nonce_prefix_ bytes of it.
  */
 dbcrypt_status
-GcmScheme::open_with(RingKey &key, const dbcrypt_context &context, const dbcrypt_cell &cell,
-					 uint8_t *room, size_t *plaintext_size) const
+GcmScheme::open_with(Key &key, const dbcrypt_context &context, const dbcrypt_cell &cell,
+					 uint8_t *buffer, size_t *plaintext_size) const
 {
 	Parts parts;
-	if (!parse(context.form, key, cell, room, &parts))
+	if (!parse(context.form, key, cell, buffer, &parts))
 		return DBCRYPT_NOT_AN_ENVELOPE;
 	*plaintext_size = parts.sealed.size() - Aead::tag_size;
-	return cipher(key, context).open(parts.nonce, aad(context), parts.sealed, room + lead_)
+	return aead_of(key, context)
+				   .open(parts.nonce, aad(context), parts.sealed, buffer + nonce_prefix_)
 			   ? DBCRYPT_OK
 			   : DBCRYPT_AUTHENTICATION_FAILED;
 }
 
-/* Opens with the key that is named or, where none is, with the one whose tag fits. */
+/*
+ * Decrypts with the key that the cell names. A cell that names none is tried with
+ * each key until a tag is right. *key is the key's index.
+ */
 dbcrypt_status
-GcmScheme::find_and_open(Ring &ring, const dbcrypt_context &context, const dbcrypt_cell &cell,
-						 uint8_t *room, size_t *plaintext_size, size_t *key) const
+GcmScheme::find_and_open(Keyring &keyring, const dbcrypt_context &context, const dbcrypt_cell &cell,
+						 uint8_t *buffer, size_t *plaintext_size, size_t *key) const
 {
 	dbcrypt_status status;
 	if (traits.names_key)
 	{
-		*key = named(ring, cell);
-		RingKey *const found =
-			ring.readable(*key < ring.size() ? &ring.at(*key) : nullptr, &status);
-		return found != nullptr ? open_with(*found, context, cell, room, plaintext_size) : status;
+		*key = find_named(keyring, cell);
+		Key *const found = keyring.check_may_decrypt(*key, &status);
+		return found != nullptr ? open_with(*found, context, cell, buffer, plaintext_size) : status;
 	}
 
-	if (ring.size() == 0)
+	if (keyring.size() == 0)
 		return DBCRYPT_NO_KEYS;
-	/* The key of last time, then the others in order. */
-	const size_t last = ring.last();
-	for (size_t turn = 0; turn <= ring.size(); turn++)
+	/* First the key of the value before, then the others in order. */
+	const size_t last = keyring.last();
+	for (size_t turn = 0; turn <= keyring.size(); turn++)
 	{
 		const size_t i = turn == 0 ? last : turn - 1;
-		if (i >= ring.size() || (turn > 0 && i == last))
+		if (i >= keyring.size() || (turn > 0 && i == last))
 			continue;
-		/* An attempt overwrites the blob, so each takes the cell apart anew. */
-		status = open_with(ring.at(i), context, cell, room, plaintext_size);
+		/* Decryption overwrites the blob, so each attempt parses the cell again. */
+		status = open_with(keyring.at(i), context, cell, buffer, plaintext_size);
 		if (status == DBCRYPT_OK)
 		{
 			*key = i;
-			ring.remember(i);
-			return ring.readable(&ring.at(i), &status) != nullptr ? DBCRYPT_OK : status;
+			keyring.remember(i);
+			return keyring.check_may_decrypt(i, &status) != nullptr ? DBCRYPT_OK : status;
 		}
 		if (status != DBCRYPT_AUTHENTICATION_FAILED)
 			return status;
@@ -156,85 +149,88 @@ GcmScheme::find_and_open(Ring &ring, const dbcrypt_context &context, const dbcry
 }
 
 dbcrypt_status
-GcmScheme::open(Ring &ring, const dbcrypt_context &context, const dbcrypt_cell &cell, uint8_t *out,
-				size_t *plaintext_size, size_t *key) const
+GcmScheme::open(Keyring &keyring, const dbcrypt_context &context, const dbcrypt_cell &cell,
+				uint8_t *out, size_t *plaintext_size, size_t *key) const
 {
-	const size_t room = open_room(context.form, cell.value_size);
-	WipeUnlessKept wipe(out, room);
-	if (room < lead_ + Aead::tag_size)
+	const size_t max_size = open_max_size(context.form, cell.value_size);
+	WipeUnlessKept wipe(out, max_size);
+	if (max_size < nonce_prefix_ + Aead::tag_size)
 		return DBCRYPT_NOT_AN_ENVELOPE;
-	const auto status = find_and_open(ring, context, cell, out, plaintext_size, key);
+	const auto status = find_and_open(keyring, context, cell, out, plaintext_size, key);
 	if (status != DBCRYPT_OK)
 		return status;
-	if (lead_ > 0)
+	if (nonce_prefix_ > 0)
 	{
-		std::memmove(out, out + lead_, *plaintext_size);
-		cleanse(out + *plaintext_size, lead_);
+		std::memmove(out, out + nonce_prefix_, *plaintext_size);
+		cleanse(out + *plaintext_size, nonce_prefix_);
 	}
 	wipe.keep();
 	return DBCRYPT_OK;
 }
 
 dbcrypt_status
-GcmScheme::identify(Ring &ring, const dbcrypt_context &context, const dbcrypt_cell &cell,
+GcmScheme::identify(Keyring &keyring, const dbcrypt_context &context, const dbcrypt_cell &cell,
 					uint8_t *out, char *key_id) const
 {
 	size_t key;
 	auto status = DBCRYPT_OK;
 	if (traits.names_key)
 	{
-		key = named(ring, cell);
-		if (key == ring.size())
+		key = find_named(keyring, cell);
+		if (key == keyring.size())
 			status = DBCRYPT_KEY_NOT_LOADED;
 	}
 	else
 	{
 		size_t plaintext_size;
-		status = open(ring, context, cell, out, &plaintext_size, &key);
+		status = open(keyring, context, cell, out, &plaintext_size, &key);
 		if (status == DBCRYPT_OK)
 			cleanse(out, plaintext_size);
 	}
 	if (status == DBCRYPT_OK || status == DBCRYPT_KEY_REVOKED)
-		std::memcpy(key_id, ring.at(key).id_text(), DBCRYPT_KEY_ID_LEN + 1);
+		std::memcpy(key_id, keyring.at(key).id_text(), DBCRYPT_KEY_ID_LEN + 1);
 	else
 		key_id[0] = '\0';
 	return status == DBCRYPT_KEY_REVOKED ? DBCRYPT_OK : status;
 }
 
-/* Completes a blob at its place in out->value; the plaintext may stand there already. */
+/*
+ * Builds a blob inside out->value and encodes it. The plaintext may already be at
+ * its place in the blob.
+ */
 void
-GcmScheme::seal_at(RingKey &key, const dbcrypt_context &context, Bytes plaintext,
-				   const uint8_t *nonce, uint8_t *blob, dbcrypt_sealed *out) const
+GcmScheme::seal_at(Key &key, const dbcrypt_context &context, Bytes plaintext, const uint8_t *nonce,
+				   uint8_t *blob, dbcrypt_sealed *out) const
 {
-	const size_t blob_size = lead_ + plaintext.size() + Aead::tag_size;
-	cipher(key, context).seal(nonce, aad(context), plaintext, blob + lead_);
-	std::memcpy(blob, nonce, lead_);
-	out->value_size = spelled_size(context.form, blob_size);
-	spell(context.form, key, nonce, {blob, blob_size}, out);
+	const size_t blob_size = nonce_prefix_ + plaintext.size() + Aead::tag_size;
+	aead_of(key, context).seal(nonce, aad(context), plaintext, blob + nonce_prefix_);
+	std::memcpy(blob, nonce, nonce_prefix_);
+	out->value_size = encoded_size(context.form, blob_size);
+	encode(context.form, key, nonce, {blob, blob_size}, out);
 }
 
 void
-GcmScheme::seal_with_nonce(RingKey &key, const dbcrypt_context &context, Bytes plaintext,
+GcmScheme::seal_with_nonce(Key &key, const dbcrypt_context &context, Bytes plaintext,
 						   const uint8_t *nonce, dbcrypt_sealed *out) const
 {
-	const size_t blob_size = lead_ + plaintext.size() + Aead::tag_size;
+	const size_t blob_size = nonce_prefix_ + plaintext.size() + Aead::tag_size;
 	reset(out);
 	seal_at(key, context, plaintext, nonce,
-			out->value + (spelled_size(context.form, blob_size) - blob_size), out);
+			out->value + (encoded_size(context.form, blob_size) - blob_size), out);
 }
 
 dbcrypt_status
-GcmScheme::seal(Ring &ring, const dbcrypt_context &context, Bytes plaintext,
+GcmScheme::seal(Keyring &keyring, const dbcrypt_context &context, Bytes plaintext,
 				dbcrypt_sealed *out) const
 {
 	reset(out);
 	if (traits.keeps_empty && plaintext.empty())
 		return DBCRYPT_OK;
 	dbcrypt_status status;
-	RingKey *const key = ring.primary(&status);
+	Key *const key = keyring.primary(&status);
 	if (key == nullptr)
 		return status;
-	if (seal_room(context.form, plaintext.size()) == SIZE_MAX)
+	if (seal_max_size(context.form, plaintext.size()) == SIZE_MAX)
 		return DBCRYPT_TOO_LARGE;
 	uint8_t nonce[nonce_size];
 	make_nonce(plaintext, nonce);
@@ -243,7 +239,7 @@ GcmScheme::seal(Ring &ring, const dbcrypt_context &context, Bytes plaintext,
 }
 
 dbcrypt_status
-GcmScheme::rotate(Ring &ring, const dbcrypt_context &context, const dbcrypt_cell &cell,
+GcmScheme::rotate(Keyring &keyring, const dbcrypt_context &context, const dbcrypt_cell &cell,
 				  dbcrypt_sealed *out, bool *changed) const
 {
 	reset(out);
@@ -255,34 +251,34 @@ GcmScheme::rotate(Ring &ring, const dbcrypt_context &context, const dbcrypt_cell
 		case DBCRYPT_CELL_EMPTY:
 			return DBCRYPT_OK;
 		case DBCRYPT_CELL_PLAINTEXT:
-			status = seal(ring, context, {cell.value, cell.value_size}, out);
+			status = seal(keyring, context, {cell.value, cell.value_size}, out);
 			*changed = status == DBCRYPT_OK;
 			return status;
 		case DBCRYPT_CELL_ENCRYPTED:
 			break;
 	}
-	if (traits.names_key && ring.size() > 0 && names(ring.at(0), cell))
+	if (traits.names_key && keyring.size() > 0 && find_named(keyring, cell) == 0)
 		return DBCRYPT_OK;
 
-	const size_t room = rotate_room(context.form, cell);
+	const size_t max_size = rotate_max_size(context.form, cell);
 	const size_t limit = blob_limit(context.form, cell.value_size);
-	if (room == SIZE_MAX)
+	if (max_size == SIZE_MAX)
 		return DBCRYPT_TOO_LARGE;
-	if (limit < lead_ + Aead::tag_size)
+	if (limit < nonce_prefix_ + Aead::tag_size)
 		return DBCRYPT_NOT_AN_ENVELOPE;
-	WipeUnlessKept wipe(out->value, room);
-	uint8_t *const blob = out->value + (room - limit);
+	WipeUnlessKept wipe(out->value, max_size);
+	uint8_t *const blob = out->value + (max_size - limit);
 	size_t size = 0;
 	size_t from = 0;
-	status = find_and_open(ring, context, cell, blob, &size, &from);
+	status = find_and_open(keyring, context, cell, blob, &size, &from);
 	if ((status == DBCRYPT_OK || status == DBCRYPT_KEY_REVOKED) && from == 0)
 		return DBCRYPT_OK;
 	if (status != DBCRYPT_OK)
 		return status;
-	RingKey *const to = ring.primary(&status);
+	Key *const to = keyring.primary(&status);
 	if (to == nullptr)
 		return status;
-	const Bytes plaintext(blob + lead_, size);
+	const Bytes plaintext(blob + nonce_prefix_, size);
 	uint8_t nonce[nonce_size];
 	make_nonce(plaintext, nonce);
 	seal_at(*to, context, plaintext, nonce, blob, out);

@@ -3,9 +3,9 @@
  *		GitLab's encrypted tokens, which it finds by their ciphertext.
  *
  * Value: '|' || base64(ciphertext || tag) || nonce, where the nonce is the first
- * 12 hex digits of SHA-256(plaintext). Older values have neither bar nor nonce:
- * theirs is the first 12 bytes of the key; they are read, and written anew in the
- * newer way.
+ * 12 hex digits of SHA-256(plaintext). Older values have neither bar nor
+ * nonce: their nonce is the first 12 bytes of the key. They are read; a rotation
+ * writes them in the newer way.
  */
 #include <algorithm>
 #include <cstring>
@@ -42,14 +42,14 @@ public:
 	GitlabTokenScheme() : GcmScheme(gitlab_token_traits, false) {}
 
 protected:
-	bool parse(dbcrypt_form, const RingKey &key, const dbcrypt_cell &cell, uint8_t *room,
+	bool parse(dbcrypt_form, const Key &key, const dbcrypt_cell &cell, uint8_t *buffer,
 			   Parts *parts) const override
 	{
 		Bytes text(cell.value, cell.value_size);
 		if (text.size() > 1 + nonce_size && text[0] == bar)
 		{
 			const Bytes nonce = text.last(nonce_size);
-			/* The nonce is 12 characters; more bytes than that are refused. */
+			/* The nonce is 12 ASCII characters. */
 			if (std::any_of(nonce.begin(), nonce.end(), [](uint8_t c) { return c >= 0x80; }))
 				return false;
 			std::memcpy(parts->nonce, nonce.data(), nonce_size);
@@ -58,8 +58,8 @@ protected:
 		else
 			std::memcpy(parts->nonce, reveal_secret(key.bytes()).data(), nonce_size);
 		size_t size;
-		base64_decode_as(Base64Reader::ruby, text.data(), text.size(), room, &size);
-		return take_blob({room, size}, parts);
+		base64_decode_as(Base64Reader::ruby, text.data(), text.size(), buffer, &size);
+		return split_blob({buffer, size}, parts);
 	}
 
 	void make_nonce(Bytes plaintext, uint8_t *nonce) const override
@@ -70,13 +70,13 @@ protected:
 				"0123456789abcdef"[i % 2 == 0 ? digest[i / 2] >> 4 : digest[i / 2] & 15]);
 	}
 
-	size_t spelled_size(dbcrypt_form, size_t blob_size) const override
+	size_t encoded_size(dbcrypt_form, size_t blob_size) const override
 	{
 		return 1 + base64_encoded_size(blob_size) + nonce_size;
 	}
 
-	void spell(dbcrypt_form, const RingKey &, const uint8_t *nonce, Bytes blob,
-			   dbcrypt_sealed *out) const override
+	void encode(dbcrypt_form, const Key &, const uint8_t *nonce, Bytes blob,
+				dbcrypt_sealed *out) const override
 	{
 		out->value[0] = bar;
 		base64_encode(blob.data(), blob.size(), out->value + 1);

@@ -1,10 +1,10 @@
 /*
  * scheme_lockbox.cpp
- *		The Ruby gem Lockbox, and ToolJet, which took its format over.
+ *		The Ruby gem Lockbox, and ToolJet, which uses the same format.
  *
  * Value: nonce || ciphertext || tag, in text columns as base64. The key is
- * HKDF-SHA384(ring key, salt = table, info = 32 bytes B4 || attribute); attribute
- * is the name of the ciphertext column, or what stands for it.
+ * HKDF-SHA384 (RFC 5869) of the keyring's key, with salt = table and info = 32 bytes
+ * B4 || attribute. attribute is the name of the ciphertext column.
  */
 #include <vector>
 
@@ -51,30 +51,30 @@ public:
 	{}
 
 protected:
-	Aead &cipher(RingKey &key, const dbcrypt_context &context) const override
+	Aead &aead_of(Key &key, const dbcrypt_context &context) const override
 	{
 		std::vector<uint8_t> info(32, 0xB4);
 		info.insert(info.end(), context.attribute, context.attribute + context.attribute_size);
 		return key.derived({context.table, context.table_size}, info);
 	}
 
-	bool parse(dbcrypt_form form, const RingKey &, const dbcrypt_cell &cell, uint8_t *room,
+	bool parse(dbcrypt_form form, const Key &, const dbcrypt_cell &cell, uint8_t *buffer,
 			   Parts *parts) const override
 	{
 		if (form == DBCRYPT_BINARY)
-			return take_blob({cell.value, cell.value_size}, parts);
+			return split_blob({cell.value, cell.value_size}, parts);
 		size_t size;
-		return base64_decode_as(reader_, cell.value, cell.value_size, room, &size) &&
-			   take_blob({room, size}, parts);
+		return base64_decode_as(reader_, cell.value, cell.value_size, buffer, &size) &&
+			   split_blob({buffer, size}, parts);
 	}
 
-	size_t spelled_size(dbcrypt_form form, size_t blob_size) const override
+	size_t encoded_size(dbcrypt_form form, size_t blob_size) const override
 	{
 		return form == DBCRYPT_TEXT ? base64_encoded_size(blob_size) : blob_size;
 	}
 
-	void spell(dbcrypt_form form, const RingKey &, const uint8_t *, Bytes blob,
-			   dbcrypt_sealed *out) const override
+	void encode(dbcrypt_form form, const Key &, const uint8_t *, Bytes blob,
+				dbcrypt_sealed *out) const override
 	{
 		if (form == DBCRYPT_TEXT)
 			base64_encode(blob.data(), blob.size(), out->value);

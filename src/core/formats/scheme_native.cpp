@@ -1,6 +1,6 @@
 /*
  * scheme_native.cpp
- *		Our own envelopes as a scheme.
+ *		dbcrypt's own envelope as a scheme.
  */
 #include "envelope.h"
 #include "native.h"
@@ -50,60 +50,62 @@ class NativeScheme : public dbcrypt_scheme
 public:
 	NativeScheme() : dbcrypt_scheme(native_traits) {}
 
-	const char *key_name(const RingKey &key) const override { return key.id_text(); }
+	const char *key_name(const Key &key) const override { return key.id_text(); }
 
-	size_t open_room(dbcrypt_form form, size_t value_size) const override
+	size_t open_max_size(dbcrypt_form form, size_t value_size) const override
 	{
-		return envelope_decrypt_room(form, value_size);
+		return envelope_decrypt_max_size(form, value_size);
 	}
 
-	dbcrypt_status open(Ring &ring, const dbcrypt_context &context, const dbcrypt_cell &cell,
+	dbcrypt_status open(Keyring &keyring, const dbcrypt_context &context, const dbcrypt_cell &cell,
 						uint8_t *out, size_t *plaintext_size, size_t *key) const override
 	{
-		const auto status = native_decrypt(ring, context.form, value_of(cell), aad_of(context), out,
-										   plaintext_size);
-		*key = ring.last();
+		const auto status = native_decrypt(keyring, context.form, value_of(cell), aad_of(context),
+										   out, plaintext_size);
+		/* native_decrypt remembers the key that it used. */
+		*key = keyring.last();
 		return status;
 	}
 
-	dbcrypt_status identify(Ring &, const dbcrypt_context &context, const dbcrypt_cell &cell,
+	dbcrypt_status identify(Keyring &, const dbcrypt_context &context, const dbcrypt_cell &cell,
 							uint8_t *, char *key_id) const override
 	{
 		KeyId id;
 		key_id[0] = '\0';
 		const auto status = envelope_read_header(context.form, cell.value, cell.value_size, &id);
 		if (status == DBCRYPT_OK)
-			spell_key_id(id, key_id);
+			encode_key_id(id, key_id);
 		return status;
 	}
 
-	size_t seal_room(dbcrypt_form form, size_t plaintext_size) const override
+	size_t seal_max_size(dbcrypt_form form, size_t plaintext_size) const override
 	{
 		return envelope_size(form, plaintext_size);
 	}
 
-	dbcrypt_status seal(Ring &ring, const dbcrypt_context &context, Bytes plaintext,
+	dbcrypt_status seal(Keyring &keyring, const dbcrypt_context &context, Bytes plaintext,
 						dbcrypt_sealed *out) const override
 	{
 		no_companion(out);
 		out->value_size = envelope_size(context.form, plaintext.size());
-		return native_encrypt(ring, context.form, plaintext, aad_of(context), out->value);
+		return native_encrypt(keyring, context.form, plaintext, aad_of(context), out->value);
 	}
 
-	size_t rotate_room(dbcrypt_form, const dbcrypt_cell &cell) const override
+	size_t rotate_max_size(dbcrypt_form, const dbcrypt_cell &cell) const override
 	{
 		return cell.value_size;
 	}
 
-	dbcrypt_status rotate(Ring &ring, const dbcrypt_context &context, const dbcrypt_cell &cell,
-						  dbcrypt_sealed *out, bool *changed) const override
+	dbcrypt_status rotate(Keyring &keyring, const dbcrypt_context &context,
+						  const dbcrypt_cell &cell, dbcrypt_sealed *out,
+						  bool *changed) const override
 	{
 		no_companion(out);
 		*changed = false;
 		if (cell.value == nullptr)
 			return DBCRYPT_OK;
 		out->value_size = cell.value_size;
-		return native_reencrypt(ring, context.form, value_of(cell), aad_of(context), out->value,
+		return native_reencrypt(keyring, context.form, value_of(cell), aad_of(context), out->value,
 								changed);
 	}
 };

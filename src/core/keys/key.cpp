@@ -29,37 +29,48 @@ hex_value(char c)
 	return -1;
 }
 
-std::optional<Secret>
-parse_hex(std::string_view text)
+/* Reads two digits for each byte of out. False for what is not hex. */
+bool
+parse_hex(std::string_view text, std::span<uint8_t> out)
 {
-	Secret key(key_size);
-	auto bytes = reveal_secret(key);
-	for (size_t i = 0; i < key_size; i++)
+	for (size_t i = 0; i < out.size(); i++)
 	{
 		const int high = hex_value(text[2 * i]);
 		const int low = hex_value(text[2 * i + 1]);
 		if (high < 0 || low < 0)
-			return std::nullopt;
-		bytes[i] = static_cast<uint8_t>(high << 4 | low);
+			return false;
+		out[i] = static_cast<uint8_t>(high << 4 | low);
 	}
+	return true;
+}
+
+std::optional<Secret>
+parse_hex_key(std::string_view text)
+{
+	Secret key(key_size);
+	if (!parse_hex(text, reveal_secret(key)))
+		return std::nullopt;
 	return key;
 }
 
 std::optional<Secret>
-parse_base64(std::string_view text)
+parse_base64_key(std::string_view text)
 {
-	Secret room(base64_decoded_room(text.size()));
+	Secret decoded(base64_decoded_max_size(text.size()));
 	size_t size;
 	if (!base64_decode(reinterpret_cast<const uint8_t *>(text.data()), text.size(),
-					   reveal_secret(room).data(), &size) ||
+					   reveal_secret(decoded).data(), &size) ||
 		size != key_size)
 		return std::nullopt;
 	Secret key(key_size);
-	std::copy_n(reveal_secret(room).begin(), key_size, reveal_secret(key).begin());
+	std::copy_n(reveal_secret(decoded).begin(), key_size, reveal_secret(key).begin());
 	return key;
 }
 
-/* GitLab's rule: whole UTF-8 characters while they fit, then '0' to the end. */
+/*
+ * GitLab's rule: the key is the first 32 bytes of the text. A UTF-8 character that
+ * does not fit is left out as a whole, and the digit '0' fills what is left.
+ */
 std::optional<Secret>
 parse_db_key_base(std::string_view text)
 {
@@ -83,7 +94,7 @@ bytes_of(std::string_view text)
 }
 
 void
-spell_hex(Bytes bytes, char *out)
+encode_hex(Bytes bytes, char *out)
 {
 	constexpr char digits[] = "0123456789abcdef";
 	for (const uint8_t byte : bytes)
@@ -107,9 +118,9 @@ parse_key(std::string_view text)
 	if (text.substr(0, text_key_prefix.size()) == text_key_prefix)
 		return parse_db_key_base(text.substr(text_key_prefix.size()));
 	if (text.size() == 2 * key_size)
-		return parse_hex(text);
+		return parse_hex_key(text);
 	if (text.size() == base64_encoded_size(key_size))
-		return parse_base64(text);
+		return parse_base64_key(text);
 	return std::nullopt;
 }
 
@@ -123,30 +134,40 @@ key_id_of(const Secret &key)
 }
 
 void
-spell_key_id(const KeyId &id, char out[DBCRYPT_KEY_ID_LEN + 1])
+encode_key_id(const KeyId &id, char out[DBCRYPT_KEY_ID_LEN + 1])
 {
-	spell_hex(id, out);
+	encode_hex(id, out);
 	out[DBCRYPT_KEY_ID_LEN] = '\0';
 }
 
-RingKey::RingKey(Secret bytes) : bytes_(std::move(bytes)), id_(key_id_of(bytes_))
+std::optional<KeyId>
+parse_key_id(std::string_view text)
 {
-	spell_key_id(id_, id_text_);
+	KeyId id;
+	if (text.size() != 2 * id.size() || !parse_hex(text, id))
+		return std::nullopt;
+	return id;
+}
+
+Key::Key(Secret bytes) : bytes_(std::move(bytes)), id_(key_id_of(bytes_))
+{
+	encode_key_id(id_, id_text_);
 
 	Secret prefixed(coder_prefix.size() + key_size);
-	const auto place =
+	const auto after_prefix =
 		std::copy(coder_prefix.begin(), coder_prefix.end(), reveal_secret(prefixed).begin());
-	const auto bytes_held = reveal_secret(std::as_const(bytes_));
-	std::copy(bytes_held.begin(), bytes_held.end(), place);
+	const auto key = reveal_secret(std::as_const(bytes_));
+	std::copy(key.begin(), key.end(), after_prefix);
 	const auto digest = sha256(reveal_secret(prefixed));
-	char digits[coder_id_size + 1];
-	spell_hex(Bytes(digest).first((coder_id_size + 1) / 2), digits);
-	std::copy_n(digits, coder_id_size, coder_id_);
-	coder_id_[coder_id_size] = '\0';
+	char digits[8]; /* of which Coder takes 7 */
+	encode_hex(Bytes(digest).first(4), digits);
+	std::copy_n(digits, coder_id_.size(), coder_id_.begin());
+	std::copy(coder_id_.begin(), coder_id_.end(), coder_id_text_);
+	coder_id_text_[coder_id_.size()] = '\0';
 }
 
 Aead &
-RingKey::native()
+Key::native()
 {
 	if (!native_) [[unlikely]]
 		native_ = make_aead(hkdf("SHA256", bytes_, {}, bytes_of(native_info), Aead::key_size));
@@ -154,20 +175,20 @@ RingKey::native()
 }
 
 Aead &
-RingKey::raw()
+Key::raw()
 {
 	if (!raw_) [[unlikely]]
 	{
 		Secret copy(key_size);
-		const auto bytes = reveal_secret(std::as_const(bytes_));
-		std::copy(bytes.begin(), bytes.end(), reveal_secret(copy).begin());
+		const auto key = reveal_secret(std::as_const(bytes_));
+		std::copy(key.begin(), key.end(), reveal_secret(copy).begin());
 		raw_ = make_aead(std::move(copy));
 	}
 	return *raw_;
 }
 
 Aead &
-RingKey::derived(Bytes salt, Bytes info)
+Key::derived(Bytes salt, Bytes info)
 {
 	const auto same = [](Bytes a, const std::vector<uint8_t> &b)
 	{

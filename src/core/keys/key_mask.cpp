@@ -49,15 +49,15 @@ run_at(std::span<const char> text, size_t at, bool (*belongs)(char))
 }
 
 bool
-is_key(std::span<const char> text, const Ring &ring)
+is_key(std::span<const char> text, const Keyring &keyring)
 {
 	const auto key = parse_key({text.data(), text.size()});
 	if (!key)
 		return false;
 	const auto bytes = reveal_secret(*key);
-	for (size_t i = 0; i < ring.size(); i++)
+	for (size_t i = 0; i < keyring.size(); i++)
 	{
-		const auto held = reveal_secret(ring.at(i).bytes());
+		const auto held = reveal_secret(keyring.at(i).bytes());
 		if (std::equal(bytes.begin(), bytes.end(), held.begin(), held.end()))
 			return true;
 	}
@@ -107,11 +107,11 @@ mask_suspects(std::span<char> text)
 
 /* Masks the ring's hex keys wherever they stand in a run. */
 size_t
-mask_hex(std::span<char> run, const Ring &ring)
+mask_hex(std::span<char> run, const Keyring &keyring)
 {
 	size_t masked = 0;
 	for (size_t at = 0; at + hex_size <= run.size();)
-		if (is_key(run.subspan(at, hex_size), ring))
+		if (is_key(run.subspan(at, hex_size), keyring))
 		{
 			masked += mask(run.subspan(at, hex_size));
 			at += hex_size;
@@ -123,7 +123,7 @@ mask_hex(std::span<char> run, const Ring &ring)
 
 /* Masks each text: key that stands at the start of a word. */
 size_t
-mask_text_keys(std::span<char> text, const Ring *only)
+mask_text_keys(std::span<char> text, const Keyring *only)
 {
 	size_t masked = 0;
 	const std::string_view all(text.data(), text.size());
@@ -145,7 +145,7 @@ mask_text_keys(std::span<char> text, const Ring *only)
 } // namespace
 
 size_t
-mask_keys(std::span<char> text, const Ring *only)
+mask_keys(std::span<char> text, const Keyring *only)
 {
 	size_t masked = mask_text_keys(text, only);
 	if (only == nullptr)

@@ -13,7 +13,7 @@ namespace dbcrypt
 {
 
 /* See dbcrypt_mask_keys. */
-size_t mask_keys(std::span<char> text, const Ring *only);
+size_t mask_keys(std::span<char> text, const Keyring *only);
 
 } // namespace dbcrypt
 

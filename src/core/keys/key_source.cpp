@@ -42,7 +42,7 @@ key_or_throw(std::string_view text)
 {
 	auto key = parse_key(text);
 	if (!key)
-		throw Failure{DBCRYPT_BAD_KEY};
+		throw CoreError{DBCRYPT_BAD_KEY};
 	return std::move(*key);
 }
 
@@ -52,7 +52,10 @@ is_text_key(std::string_view text)
 	return text.substr(0, text_key_prefix.size()) == text_key_prefix;
 }
 
-/* A line of a key file without white space and, unless it is a text: key, comment. */
+/*
+ * The key in a line of a key file: without white space around it, and without a
+ * comment. A text: key may contain '#', so it has no comment.
+ */
 std::string_view
 key_of_line(std::string_view line)
 {
@@ -89,13 +92,13 @@ using Directory = std::unique_ptr<DIR, CloseDirectory>;
 throw_errno()
 {
 	const int error_number = errno;
-	throw Failure{error_number == ENOENT   ? DBCRYPT_KEY_FILE_MISSING
-				  : error_number == ENOMEM ? DBCRYPT_NO_MEMORY
-										   : DBCRYPT_KEY_FILE_UNREADABLE,
-				  error_number};
+	throw CoreError{error_number == ENOENT	 ? DBCRYPT_KEY_FILE_MISSING
+					: error_number == ENOMEM ? DBCRYPT_NO_MEMORY
+											 : DBCRYPT_KEY_FILE_UNREADABLE,
+					error_number};
 }
 
-/* Opens without waiting for a FIFO's writer and without inheriting to children. */
+/* Opens for reading. Does not wait for the writer of a FIFO; children do not inherit it. */
 int
 open_or_throw(int directory, const char *path)
 {
@@ -122,13 +125,13 @@ void
 check_access(const struct stat &status)
 {
 	if (!S_ISREG(status.st_mode))
-		throw Failure{DBCRYPT_KEY_FILE_NOT_REGULAR};
+		throw CoreError{DBCRYPT_KEY_FILE_NOT_REGULAR};
 	const bool own = status.st_uid == geteuid();
 	if (!own && status.st_uid != 0)
-		throw Failure{DBCRYPT_KEY_FILE_OWNER};
+		throw CoreError{DBCRYPT_KEY_FILE_OWNER};
 	const mode_t forbidden = own ? S_IRWXG | S_IRWXO : S_IWGRP | S_IXGRP | S_IRWXO;
 	if ((status.st_mode & forbidden) != 0)
-		throw Failure{DBCRYPT_KEY_FILE_PERMISSIONS};
+		throw CoreError{DBCRYPT_KEY_FILE_PERMISSIONS};
 }
 
 std::vector<Secret>
@@ -136,15 +139,15 @@ keys_of_descriptor(int fd, const struct stat &status, dbcrypt_source_error *erro
 {
 	check_access(status);
 	if (status.st_size > static_cast<off_t>(key_file_limit))
-		throw Failure{DBCRYPT_KEY_FILE_UNREADABLE, EFBIG};
+		throw CoreError{DBCRYPT_KEY_FILE_UNREADABLE, EFBIG};
 
-	/* One byte more than it should hold, to notice that it grows. */
+	/* One byte more than the file has, to notice that it grew. */
 	Secret contents(static_cast<size_t>(status.st_size) + 1);
-	const auto room = reveal_secret(contents);
+	const auto buffer = reveal_secret(contents);
 	size_t size = 0;
 	for (;;)
 	{
-		const ssize_t got = read(fd, room.data() + size, room.size() - size);
+		const ssize_t got = read(fd, buffer.data() + size, buffer.size() - size);
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
@@ -152,10 +155,10 @@ keys_of_descriptor(int fd, const struct stat &status, dbcrypt_source_error *erro
 		if (got == 0)
 			break;
 		size += static_cast<size_t>(got);
-		if (size == room.size())
-			throw Failure{DBCRYPT_KEY_FILE_UNREADABLE, EAGAIN};
+		if (size == buffer.size())
+			throw CoreError{DBCRYPT_KEY_FILE_UNREADABLE, EAGAIN};
 	}
-	return keys_of_contents(room.first(size), error);
+	return keys_of_contents(buffer.first(size), error);
 }
 
 /* Whether a directory entry is encryption-key-N. */
@@ -185,7 +188,7 @@ higher_key_file(const std::string &left, const std::string &right)
 	return a != b ? a > b : left < right;
 }
 
-/* The names of the key files in a directory, in ring order. */
+/* The names of the key files in a directory, highest N first. */
 std::vector<std::string>
 key_file_names(DIR *directory)
 {
@@ -215,7 +218,7 @@ directory_of(Descriptor &fd)
 	return directory;
 }
 
-/* Adds a fact to a stamp, by multiplication as FNV does. */
+/* Adds a number to a stamp. The multiplier is that of FNV-1a with 64 bits. */
 uint64_t
 mix(uint64_t stamp, uint64_t fact)
 {
@@ -249,9 +252,9 @@ keys_of_list(std::string_view list, dbcrypt_source_error *error)
 		error->line++;
 		const size_t comma = list.find(',');
 		const auto entry = trim(list.substr(0, comma));
-		/* Masking a statement would not see all of such a key. */
+		/* In a statement such a key could not be masked as a whole. */
 		if (is_text_key(entry) && std::any_of(entry.begin(), entry.end(), ends_text_key))
-			throw Failure{DBCRYPT_BAD_KEY};
+			throw CoreError{DBCRYPT_BAD_KEY};
 		keys.push_back(key_or_throw(entry));
 		if (comma == list.npos)
 			return keys;
@@ -282,7 +285,7 @@ keys_of_contents(Bytes contents, dbcrypt_source_error *error)
 	}
 	error->line = 0;
 	if (keys.empty())
-		throw Failure{DBCRYPT_KEY_FILE_EMPTY};
+		throw CoreError{DBCRYPT_KEY_FILE_EMPTY};
 	return keys;
 }
 
@@ -308,7 +311,7 @@ keys_of_file(const char *path, dbcrypt_source_error *error)
 	}
 	error->file[0] = '\0';
 	if (keys.empty())
-		throw Failure{DBCRYPT_KEY_FILE_MISSING, ENOENT};
+		throw CoreError{DBCRYPT_KEY_FILE_MISSING, ENOENT};
 	return keys;
 }
 

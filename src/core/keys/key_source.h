@@ -1,9 +1,10 @@
 /*
  * key_source.h
- *		Where keys come from: lists, key files and directories of them.
+ *		Where keys come from: a list, a key file, or a directory of key files.
  *
- * Each function gives the keys in ring order or throws Failure after saying in
- * *error where the fault is.
+ * Each function returns the keys in order, the primary key first. For a bad source it
+ * throws CoreError and says in *error where the fault is. For formats and statuses
+ * see dbcrypt_ring_add_list, dbcrypt_ring_add_contents, dbcrypt_ring_add_file.
  */
 #ifndef DBCRYPT_KEY_SOURCE_H
 #define DBCRYPT_KEY_SOURCE_H
@@ -17,13 +18,14 @@
 namespace dbcrypt
 {
 
-/* A larger key file is DBCRYPT_KEY_FILE_UNREADABLE with EFBIG. */
+/* Bytes. A larger key file is DBCRYPT_KEY_FILE_UNREADABLE with errno EFBIG. */
 constexpr size_t key_file_limit = 1024 * 1024;
 
-/* See dbcrypt_ring_add_list, _contents, _file and dbcrypt_file_stamp. */
 std::vector<Secret> keys_of_list(std::string_view list, dbcrypt_source_error *error);
 std::vector<Secret> keys_of_contents(Bytes contents, dbcrypt_source_error *error);
 std::vector<Secret> keys_of_file(const char *path, dbcrypt_source_error *error);
+
+/* See dbcrypt_file_stamp. */
 uint64_t file_stamp(const char *path);
 
 } // namespace dbcrypt

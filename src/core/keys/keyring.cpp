@@ -1,6 +1,6 @@
 #include "keyring.h"
 
-#include <algorithm>
+#include <cstring>
 #include <iterator>
 
 #include "../crypto/no_postgres.h"
@@ -8,41 +8,67 @@
 namespace dbcrypt
 {
 
-void
-Ring::add(std::vector<Secret> keys)
+namespace
 {
-	std::vector<std::unique_ptr<RingKey>> fresh;
-	const auto held = [](const auto &list, const KeyId &id)
-	{
-		return std::any_of(list.begin(), list.end(), [&](const auto &k) { return k->id() == id; });
-	};
 
+template <typename Id>
+uint64_t
+pack(const Id &id)
+{
+	static_assert(sizeof(id) == 7);
+	uint64_t packed = 0;
+	std::memcpy(&packed, id.data(), sizeof(id));
+	return packed;
+}
+
+} // namespace
+
+void
+Keyring::add(std::vector<Secret> keys)
+{
+	/* All that may throw happens to copies. */
+	std::vector<std::unique_ptr<Key>> added;
+	Index by_id = by_id_;
+	Index by_coder_id = by_coder_id_;
 	for (Secret &bytes : keys)
 	{
-		auto key = std::make_unique<RingKey>(std::move(bytes));
-		if (!held(keys_, key->id()) && !held(fresh, key->id()))
-			fresh.push_back(std::move(key));
+		auto key = std::make_unique<Key>(std::move(bytes));
+		const size_t i = keys_.size() + added.size();
+		if (!by_id.emplace(pack(key->id()), i).second)
+			continue;
+		by_coder_id.emplace(pack(key->coder_id()), i);
+		added.push_back(std::move(key));
 	}
-	keys_.insert(keys_.end(), std::make_move_iterator(fresh.begin()),
-				 std::make_move_iterator(fresh.end()));
+	keys_.reserve(keys_.size() + added.size());
+
+	std::move(added.begin(), added.end(), std::back_inserter(keys_));
+	by_id_.swap(by_id);
+	by_coder_id_.swap(by_coder_id);
 }
 
-RingKey *
-Ring::find(const KeyId &id)
+size_t
+Keyring::look_up(const Index &index, uint64_t packed_id) const
+{
+	const auto found = index.find(packed_id);
+	return found != index.end() ? found->second : keys_.size();
+}
+
+size_t
+Keyring::find(const KeyId &id) const
 {
 	if (last_ < keys_.size() && keys_[last_]->id() == id)
-		return keys_[last_].get();
-	for (size_t i = 0; i < keys_.size(); i++)
-		if (keys_[i]->id() == id)
-		{
-			last_ = i;
-			return keys_[i].get();
-		}
-	return nullptr;
+		return last_;
+	return look_up(by_id_, pack(id));
 }
 
-RingKey *
-Ring::primary(dbcrypt_status *status) const
+size_t
+Keyring::find_coder(const CoderId &id) const
+{
+	return look_up(by_coder_id_, pack(id));
+}
+
+Key *
+Keyring::primary(dbcrypt_status *status) const
 {
 	if (keys_.empty())
 		*status = DBCRYPT_NO_KEYS;
@@ -57,21 +83,24 @@ Ring::primary(dbcrypt_status *status) const
 	return nullptr;
 }
 
-RingKey *
-Ring::reader(const KeyId &id, dbcrypt_status *status)
+Key *
+Keyring::key_for_decryption(const KeyId &id, dbcrypt_status *status)
 {
-	return readable(find(id), status);
+	const size_t i = find(id);
+	if (i < keys_.size())
+		last_ = i;
+	return check_may_decrypt(i, status);
 }
 
-RingKey *
-Ring::readable(RingKey *found, dbcrypt_status *status) const
+Key *
+Keyring::check_may_decrypt(size_t i, dbcrypt_status *status) const
 {
-	if (found == nullptr)
+	if (i >= keys_.size())
 		*status = keys_.empty() ? DBCRYPT_NO_KEYS : DBCRYPT_KEY_NOT_LOADED;
-	else if ((found->state & DBCRYPT_STATE_REVOKED) != 0)
+	else if ((keys_[i]->state & DBCRYPT_STATE_REVOKED) != 0)
 		*status = DBCRYPT_KEY_REVOKED;
 	else
-		return found;
+		return keys_[i].get();
 	return nullptr;
 }
 
