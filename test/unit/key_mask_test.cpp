@@ -22,7 +22,7 @@ stars(size_t n)
 
 } // namespace
 
-TEST(Mask, KeysOfBothSpellings)
+TEST(KeyMask, KeysOfBothSpellings)
 {
 	EXPECT_EQ(masked("SET dbcrypt.keys = '" + hex_key(0x6F) + "'"),
 			  "SET dbcrypt.keys = '" + stars(64) + "'");
@@ -35,7 +35,7 @@ TEST(Mask, KeysOfBothSpellings)
 	EXPECT_EQ(masked(std::string(43, 'Z') + "="), stars(44));
 }
 
-TEST(Mask, KeysMistypedOrCut)
+TEST(KeyMask, KeysMistypedOrCut)
 {
 	for (const std::string &text :
 		 {hex_key(1) + "0", hex_key(1).substr(1), hex_key(1) + hex_key(2), base64_key.substr(1),
@@ -45,7 +45,7 @@ TEST(Mask, KeysMistypedOrCut)
 				  "('dbcrypt.keys', '" + stars(text.size()) + "...')");
 }
 
-TEST(Mask, LeavesTheRest)
+TEST(KeyMask, LeavesTheRest)
 {
 	for (const std::string &text :
 		 {std::string(), std::string("hello"), std::string(100, '='), hex_key(1).substr(0, 19),
@@ -55,7 +55,7 @@ TEST(Mask, LeavesTheRest)
 		EXPECT_EQ(masked(text, nullptr, 0), text);
 }
 
-TEST(Mask, WithARingOnlyItsKeysButAnywhere)
+TEST(KeyMask, WithARingOnlyItsKeysButAnywhere)
 {
 	TestRing ring(hex_key(0x61) + "," + hex_key(0x17));
 	EXPECT_EQ(masked(base64_key, ring), stars(44));
@@ -68,7 +68,7 @@ TEST(Mask, WithARingOnlyItsKeysButAnywhere)
 	EXPECT_EQ(masked(hex_key(0x17) + hex_key(0x61), ring, 2), stars(128));
 }
 
-TEST(Mask, TextKeys)
+TEST(KeyMask, TextKeys)
 {
 	EXPECT_EQ(masked("SET dbcrypt.keys = 'text:abc,text:x'", nullptr, 2),
 			  "SET dbcrypt.keys = '********,******'");

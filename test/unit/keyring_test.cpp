@@ -18,7 +18,7 @@ add_list(dbcrypt_ring *ring, const std::string &list, dbcrypt_source_error *erro
 
 } // namespace
 
-TEST(Ring, KeepsOrderAndDropsDuplicates)
+TEST(Keyring, KeepsOrderAndDropsDuplicates)
 {
 	TestRing ring("");
 	EXPECT_EQ(dbcrypt_ring_count(ring), 0U);
@@ -34,7 +34,7 @@ TEST(Ring, KeepsOrderAndDropsDuplicates)
 	EXPECT_EQ(ring.id(1).size(), size_t{DBCRYPT_KEY_ID_LEN});
 }
 
-TEST(Ring, ListsMayBeEmptyAndSpaced)
+TEST(Keyring, ListsMayBeEmptyAndSpaced)
 {
 	TestRing ring("");
 	for (const char *empty : {"", " ", "\t\n "})
@@ -44,7 +44,7 @@ TEST(Ring, ListsMayBeEmptyAndSpaced)
 	EXPECT_EQ(dbcrypt_ring_count(ring), 2U);
 }
 
-TEST(Ring, ABadListNamesTheEntryAndAddsNothing)
+TEST(Keyring, ABadListNamesTheEntryAndAddsNothing)
 {
 	TestRing ring(hex_key(9));
 	dbcrypt_source_error error = {77, "left over"};
@@ -65,7 +65,7 @@ TEST(Ring, ABadListNamesTheEntryAndAddsNothing)
 	EXPECT_EQ(error.line, 0);
 }
 
-TEST(Ring, TextKeysOfAListHoldNothingThatEndsThem)
+TEST(Keyring, TextKeysOfAListHoldNothingThatEndsThem)
 {
 	TestRing ring("text:abc, text:\xC3\xA9#%;=: ");
 	for (const char *bad : {"text:a b", "text:a'b", "text:a\"b", "text:a\\b", "text:", "text:a\tb"})
@@ -73,7 +73,7 @@ TEST(Ring, TextKeysOfAListHoldNothingThatEndsThem)
 	EXPECT_EQ(dbcrypt_ring_count(ring), 2U);
 }
 
-TEST(Ring, StatesBelongToKeys)
+TEST(Keyring, StatesBelongToKeys)
 {
 	TestRing ring(hex_key(1) + "," + hex_key(2), 0);
 	EXPECT_EQ(dbcrypt_ring_state(ring, 0), 0U);
@@ -84,7 +84,44 @@ TEST(Ring, StatesBelongToKeys)
 	EXPECT_EQ(dbcrypt_ring_state(ring, 1), 3U);
 }
 
-TEST(Ring, WithoutMemoryNothingIsAddedOrLost)
+TEST(Keyring, FindsEachOfManyKeysById)
+{
+	constexpr size_t count = 1000;
+	std::string list;
+	for (size_t i = 0; i < count; i++)
+	{
+		std::string key = std::to_string(i);
+		list += (i > 0 ? "," : "") + std::string(64 - key.size(), '0') + key;
+	}
+	TestRing ring(list);
+	ASSERT_EQ(dbcrypt_ring_count(ring), count);
+	for (size_t i = 0; i < count; i++)
+		EXPECT_EQ(dbcrypt_ring_find(ring, dbcrypt_ring_key_id(ring, i)), i);
+
+	/* A value is decrypted with the last key, which holds nothing of the others. */
+	TestRing last(list.substr(list.size() - 64));
+	Octets plaintext;
+	EXPECT_EQ(decrypt(ring, DBCRYPT_BINARY, encrypt(last, DBCRYPT_BINARY, octets("text")), {},
+					  &plaintext),
+			  DBCRYPT_OK);
+	EXPECT_EQ(text(plaintext), "text");
+}
+
+TEST(Keyring, FindsNoOtherId)
+{
+	TestRing ring(hex_key(1) + "," + hex_key(2));
+	const std::string id = ring.id(1);
+	std::string upper = id;
+	for (char &c : upper)
+		c = static_cast<char>(std::toupper(c));
+	ASSERT_NE(id, upper);
+	for (const std::string &other : {TestRing(hex_key(3)).id(0), std::string(), id + "0",
+									 id.substr(1), upper, std::string(14, 'g')})
+		EXPECT_EQ(dbcrypt_ring_find(ring, other.c_str()), 2U) << other;
+	EXPECT_EQ(dbcrypt_ring_find(TestRing(""), id.c_str()), 0U);
+}
+
+TEST(Keyring, WithoutMemoryNothingIsAddedOrLost)
 {
 	int failures = 0;
 	for (int n = 0;; n++)
@@ -108,7 +145,7 @@ TEST(Ring, WithoutMemoryNothingIsAddedOrLost)
 	dbcrypt_ring_free(nullptr);
 }
 
-TEST(Ring, GeneratedKeysAreKeysAndDiffer)
+TEST(Keyring, GeneratedKeysAreKeysAndDiffer)
 {
 	char a[45];
 	char b[45];

@@ -36,7 +36,7 @@ not_ready()
 
 } // namespace
 
-TEST(Nonce, NeverTwiceAcrossManyPools)
+TEST(Random, NeverTwiceAcrossManyPools)
 {
 	std::set<Octets> seen;
 	for (int i = 0; i < 20000; i++)
@@ -44,7 +44,7 @@ TEST(Nonce, NeverTwiceAcrossManyPools)
 	EXPECT_EQ(seen.count(Octets(nonce_size, 0)), 0U);
 }
 
-TEST(Nonce, EveryByteOfItIsRandom)
+TEST(Random, EveryByteOfItIsRandom)
 {
 	Octets seen(nonce_size, 0);
 	for (int i = 0; i < 100; i++)
@@ -56,7 +56,7 @@ TEST(Nonce, EveryByteOfItIsRandom)
 	EXPECT_EQ(seen, Octets(nonce_size, 0xFF));
 }
 
-TEST(Nonce, ForkedProcessesShareNone)
+TEST(Random, ForkedProcessesShareNone)
 {
 	nonce(); /* The pool is filled, and most of it is left. */
 	constexpr int children = 3;
@@ -95,7 +95,7 @@ TEST(Nonce, ForkedProcessesShareNone)
 		EXPECT_TRUE(seen.insert(nonce()).second);
 }
 
-TEST(Nonce, FailureOfTheGeneratorIsReported)
+TEST(Random, FailureOfTheGeneratorIsReported)
 {
 	TestRing ring(hex_key(1));
 #pragma GCC diagnostic push

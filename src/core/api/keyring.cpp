@@ -1,6 +1,7 @@
 #include "keyring.h"
 
 #include <algorithm>
+#include <cstring>
 #include <new>
 #include <string_view>
 
@@ -21,7 +22,7 @@ namespace
 
 constexpr std::string_view canary_text = "dbcrypt";
 
-/* Adds the keys that source gives, with *error reset and never NULL. */
+/* Adds the keys of a source, a function that is given where to report an error. */
 template <typename Source>
 dbcrypt_status
 add_keys(dbcrypt_ring *ring, dbcrypt_source_error *error, Source &&source) noexcept
@@ -98,6 +99,15 @@ size_t
 dbcrypt_ring_count(const dbcrypt_ring *ring) noexcept
 {
 	return ring->size();
+}
+
+size_t
+dbcrypt_ring_find(const dbcrypt_ring *ring, const char *key_id) noexcept
+{
+	const auto id = parse_key_id(key_id);
+	const size_t i = id ? ring->find(*id) : ring->size();
+	/* Ids in upper case are not ids. */
+	return i < ring->size() && std::strcmp(ring->at(i).id_text(), key_id) == 0 ? i : ring->size();
 }
 
 const char *

@@ -1,6 +1,7 @@
 /*
  * scheme.h
- *		Schemes: how the values of a column are laid out, ours or an application's.
+ *		The core's API for C: schemes, the layouts of a column's values. There is
+ *		dbcrypt's own, and there are those of applications.
  */
 #ifndef DBCRYPT_API_SCHEME_H
 #define DBCRYPT_API_SCHEME_H
@@ -13,13 +14,13 @@ extern "C" {
 #endif
 
 /*
- * The rotation, verification and conversion of a column need nothing but these
- * functions: no scheme is known by name outside the core. A cell is a value with
- * its companion, which lives in a column beside it and has the value's form.
+ * To rotate, verify or convert a column, these functions are enough for any scheme. A
+ * cell is a value and its companion, which is stored in a column beside it, as text if
+ * the value is text.
  */
-typedef struct dbcrypt_scheme dbcrypt_scheme; /* constant, never freed */
+typedef struct dbcrypt_scheme dbcrypt_scheme; /* a constant; not freed */
 
-/* The scheme of that name, or NULL; and the i-th of all, or NULL past the last. */
+/* The scheme with this name, and scheme number i from 0; NULL if there is none. */
 const dbcrypt_scheme *dbcrypt_scheme_find(const char *name) DBCRYPT_NOEXCEPT;
 const dbcrypt_scheme *dbcrypt_scheme_at(size_t i) DBCRYPT_NOEXCEPT;
 
@@ -27,8 +28,8 @@ const dbcrypt_scheme_traits *dbcrypt_scheme_traits_of(const dbcrypt_scheme *sche
 	DBCRYPT_NOEXCEPT;
 
 /*
- * How the scheme spells the id of ring key i (native: our key id; coder: its 7
- * hex digits); belongs to the ring. NULL where its values name no key.
+ * How the scheme writes the id of the keyring's key i. native: the key id; coder: 7 hex
+ * digits. The keyring owns it. NULL if the scheme's values name no key.
  */
 const char *dbcrypt_scheme_key_name(const dbcrypt_scheme *scheme, const dbcrypt_ring *ring,
 									size_t i) DBCRYPT_NOEXCEPT;
@@ -36,14 +37,15 @@ const char *dbcrypt_scheme_key_name(const dbcrypt_scheme *scheme, const dbcrypt_
 dbcrypt_cell_kind dbcrypt_scheme_inspect(const dbcrypt_scheme *scheme,
 										 const dbcrypt_cell *cell) DBCRYPT_NOEXCEPT;
 
-/* Room that opening an encrypted value of that size needs; never more than size + 3. */
+/* Bytes that dbcrypt_scheme_open needs for a value of this size: at most size + 3. */
 size_t dbcrypt_scheme_open_room(const dbcrypt_scheme *scheme, dbcrypt_form form,
 								size_t value_size) DBCRYPT_NOEXCEPT;
 
 /*
- * Decrypts an encrypted cell. *key is the ring's index of the key that opened it.
- * After a failure out holds no plaintext. Where no key is named, a value that no
- * key of the ring opens is DBCRYPT_AUTHENTICATION_FAILED.
+ * Decrypts an encrypted cell. *key is the index of the key that did it. After an error
+ * out contains no plaintext.
+ * Errors: those of dbcrypt_decrypt. If the cell names no key, all keys are tried, and
+ * DBCRYPT_AUTHENTICATION_FAILED means that none is right.
  */
 dbcrypt_status dbcrypt_scheme_open(const dbcrypt_scheme *scheme, dbcrypt_ring *ring,
 								   const dbcrypt_context *context, const dbcrypt_cell *cell,
@@ -51,36 +53,38 @@ dbcrypt_status dbcrypt_scheme_open(const dbcrypt_scheme *scheme, dbcrypt_ring *r
 								   size_t *key) DBCRYPT_NOEXCEPT;
 
 /*
- * Which key an encrypted cell is under, as cheaply as the scheme can tell: where
- * it names_key without opening it, else by opening. out as above. key_id is our
- * key id and is "" with DBCRYPT_KEY_NOT_LOADED where the scheme names a key in a
- * spelling that only a loaded key explains.
+ * Tells which key an encrypted cell is under. If the scheme names_key, the cell is not
+ * decrypted; otherwise it is. out as for dbcrypt_scheme_open. key_id is dbcrypt's key
+ * id. It is "" with DBCRYPT_KEY_NOT_LOADED if the scheme writes ids in its own way and
+ * the key is not loaded. A revoked key is no error here.
  */
 dbcrypt_status dbcrypt_scheme_identify(const dbcrypt_scheme *scheme, dbcrypt_ring *ring,
 									   const dbcrypt_context *context, const dbcrypt_cell *cell,
 									   uint8_t *out,
 									   char key_id[DBCRYPT_KEY_ID_LEN + 1]) DBCRYPT_NOEXCEPT;
 
-/* Room for the value of a plaintext, bytes; SIZE_MAX when no buffer could hold it. */
+/* Most bytes of the value of a plaintext; SIZE_MAX if it would be DBCRYPT_TOO_LARGE. */
 size_t dbcrypt_scheme_seal_room(const dbcrypt_scheme *scheme, dbcrypt_form form,
 								size_t plaintext_size) DBCRYPT_NOEXCEPT;
 
 /*
- * Encrypts under the primary key, which must be as for dbcrypt_encrypt, with a
- * fresh nonce unless deterministic, spelled as the application spells it.
+ * Encrypts under the primary key, with a new nonce unless the scheme is deterministic.
+ * The result is written as the application itself writes it.
+ * Errors: those of dbcrypt_encrypt.
  */
 dbcrypt_status dbcrypt_scheme_seal(const dbcrypt_scheme *scheme, dbcrypt_ring *ring,
 								   const dbcrypt_context *context, const uint8_t *plaintext,
 								   size_t plaintext_size, dbcrypt_sealed *out) DBCRYPT_NOEXCEPT;
 
-/* Room for the value that rotating a cell gives; SIZE_MAX as above. */
+/* Most bytes of the value that dbcrypt_scheme_rotate makes of a cell; SIZE_MAX as above. */
 size_t dbcrypt_scheme_rotate_room(const dbcrypt_scheme *scheme, dbcrypt_form form,
 								  const dbcrypt_cell *cell) DBCRYPT_NOEXCEPT;
 
 /*
- * Brings a cell under the primary key. Sets *changed false, and *out to nothing,
- * where that is so already or the cell is NULL or empty and kept so; plaintext is
- * encrypted. Where no key is named, the tag says which of the ring it is under.
+ * Re-encrypts a cell under the primary key; a plaintext is encrypted. *changed is false
+ * and *out is empty if nothing is to do: the cell is under the primary key already, or
+ * NULL, or empty and stored so by the scheme.
+ * Errors: those of dbcrypt_scheme_open and dbcrypt_scheme_seal.
  */
 dbcrypt_status dbcrypt_scheme_rotate(const dbcrypt_scheme *scheme, dbcrypt_ring *ring,
 									 const dbcrypt_context *context, const dbcrypt_cell *cell,

@@ -1,12 +1,11 @@
 /*
  * status.h
- *		The door between the cryptographic core (C++) and its callers (C): what its
- *		functions report, and what concerns the whole process.
+ *		The core's API for C: statuses, and functions for the whole process.
  *
- * Every function is noexcept, touches no global state of its caller, and
- * reports by dbcrypt_status. Buffers belong to the caller unless a comment says
- * otherwise; sizes are bytes. No message, status or output other than a
- * plaintext buffer ever holds key or plaintext bytes.
+ * The API has four headers: this one, keyring.h, value.h and scheme.h. No function of
+ * it throws or changes the state of its caller, errno excepted. Sizes are bytes. The
+ * caller owns the buffers, unless a comment says otherwise. Key bytes and plaintext
+ * are written to no other output than the one that is meant for them.
  */
 #ifndef DBCRYPT_API_STATUS_H
 #define DBCRYPT_API_STATUS_H
@@ -26,15 +25,15 @@ extern "C" {
 #endif
 
 /*
- * Does once, for a process and its children, what else each would do at its first
- * value: half a millisecond in a virtual machine. Need not be called.
+ * Asks the processor what it supports, which takes half a millisecond in a virtual
+ * machine. Otherwise the first value does that. Children of the process inherit it.
  */
 void dbcrypt_prepare(void) DBCRYPT_NOEXCEPT;
 
-/* Forbids core dumps of this process, which from now on holds keys. */
+/* Forbids core dumps of this process. To be called before it holds keys. */
 void dbcrypt_forbid_core_dump(void) DBCRYPT_NOEXCEPT;
 
-/* Overwrites memory that held a secret; the compiler keeps it. */
+/* Overwrites memory that held a secret. The compiler does not optimise this away. */
 void dbcrypt_cleanse(void *data, size_t size) DBCRYPT_NOEXCEPT;
 
 #ifdef __cplusplus
