@@ -141,7 +141,7 @@ looks_like_cbc(RowUpdater *updater)
 	if (isnull)
 		return false;
 	return VARSIZE_ANY_EXHDR(PG_DETOAST_DATUM_PACKED(iv)) ==
-		   (updater->cipher.form == DBCRYPT_BINARY ? 16 : 25);
+		   (updater->cipher.form == DBCRYPT_ENCODING_BINARY ? 16 : 25);
 }
 
 /* What the values of a row of the sample are. */
@@ -172,7 +172,7 @@ open_sample(Relation rel, const TargetColumn *target)
 	SampledRow row = {0};
 
 	updater_begin(&updater, rel, target, true);
-	if (updater.cipher.form == DBCRYPT_TEXT ? !traits->text : !traits->binary)
+	if (updater.cipher.form == DBCRYPT_ENCODING_TEXT ? !traits->text : !traits->binary)
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 						errmsg("values of scheme %s are %s", traits->name,
 							   traits->text ? "text" : "bytea")));

@@ -93,7 +93,7 @@ evaluate(ColumnCipher *cipher, RowExpression *expression, TupleTableSlot *slot, 
 
 /* The companion column of the scheme, which must have the value's form; 0 for none. */
 static AttrNumber
-companion_column(Relation rel, const TargetColumn *target, dbcrypt_form form)
+companion_column(Relation rel, const TargetColumn *target, dbcrypt_encoding form)
 {
 	const dbcrypt_scheme_traits *traits = dbcrypt_scheme_traits_of(target->scheme);
 	AttrNumber attnum;
@@ -151,13 +151,13 @@ cipher_init(ColumnCipher *cipher, Relation rel, const TargetColumn *target, ESta
 	cipher->attnum = attnum;
 	cipher->form = column_form(rel, attnum);
 	cipher->scheme = target->scheme ? target->scheme : scheme_native();
-	cipher->context.form = cipher->form;
+	cipher->context.encoding = cipher->form;
 	cipher->type = getBaseType(attribute->atttypid);
 	cipher->domain =
 		get_typtype(attribute->atttypid) == TYPTYPE_DOMAIN ? attribute->atttypid : InvalidOid;
 	cipher->not_null = attribute->attnotnull || domain_not_null(attribute->atttypid);
 	cipher->max_characters = -1;
-	if (cipher->form == DBCRYPT_TEXT)
+	if (cipher->form == DBCRYPT_ENCODING_TEXT)
 	{
 		int32 typmod = attribute->atttypmod;
 
@@ -209,7 +209,7 @@ allocate_value(ColumnCipher *cipher, size_t size)
 static dbcrypt_status
 open_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, struct varlena **plaintext, size_t *key)
 {
-	size_t room = dbcrypt_scheme_open_room(cipher->scheme, cipher->form, cell->value_size);
+	size_t room = dbcrypt_scheme_open_max_size(cipher->scheme, cipher->form, cell->value_size);
 	struct varlena *result = allocate_value(cipher, room);
 	size_t size = 0;
 	dbcrypt_status status;
@@ -258,7 +258,7 @@ seal_cell(ColumnCipher *cipher, const dbcrypt_scheme *scheme, const dbcrypt_cont
 		  const uint8_t *plaintext, size_t size, NewCell *new_cell)
 {
 	struct varlena *result =
-		allocate_value(cipher, dbcrypt_scheme_seal_room(scheme, context->form, size));
+		allocate_value(cipher, dbcrypt_scheme_seal_max_size(scheme, context->encoding, size));
 	dbcrypt_sealed sealed = {.value = (uint8_t *) VARDATA(result)};
 	dbcrypt_status status;
 
@@ -274,7 +274,7 @@ plaintext_of_cell(ColumnCipher *cipher, const dbcrypt_cell *cell)
 {
 	Bytes plaintext = {cell->value, cell->value_size};
 
-	if (cipher->form == DBCRYPT_TEXT && GetDatabaseEncoding() != PG_UTF8)
+	if (cipher->form == DBCRYPT_ENCODING_TEXT && GetDatabaseEncoding() != PG_UTF8)
 	{
 		MemoryContext caller = MemoryContextSwitchTo(cipher->econtext->ecxt_per_tuple_memory);
 
@@ -301,7 +301,8 @@ reencrypt_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, NewCell *new_cell
 		*changed = status == DBCRYPT_OK;
 		return status;
 	}
-	result = allocate_value(cipher, dbcrypt_scheme_rotate_room(cipher->scheme, cipher->form, cell));
+	result =
+		allocate_value(cipher, dbcrypt_scheme_rotate_max_size(cipher->scheme, cipher->form, cell));
 	sealed = (dbcrypt_sealed){.value = (uint8_t *) VARDATA(result)};
 	status = dbcrypt_scheme_rotate(cipher->scheme, session_ring(), &cipher->context, cell, &sealed,
 								   changed);
@@ -315,10 +316,10 @@ reencrypt_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, NewCell *new_cell
  * not to be taken for plaintext.
  */
 static bool
-begins_like_envelope(dbcrypt_form form, const uint8_t *value, size_t size)
+begins_like_envelope(dbcrypt_encoding form, const uint8_t *value, size_t size)
 {
 	char key_id[DBCRYPT_KEY_ID_LEN + 1];
-	size_t header = form == DBCRYPT_TEXT ? 16 : 12;
+	size_t header = form == DBCRYPT_ENCODING_TEXT ? 16 : 12;
 
 	return size >= header && dbcrypt_read_header(form, value, dbcrypt_envelope_size(form, 0),
 												 key_id) != DBCRYPT_NOT_AN_ENVELOPE;
@@ -379,7 +380,7 @@ decrypt_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, NewCell *new_cell, 
 		return DBCRYPT_OK;
 	if (status != DBCRYPT_OK)
 		return status;
-	if (cipher->form == DBCRYPT_TEXT)
+	if (cipher->form == DBCRYPT_ENCODING_TEXT)
 	{
 		MemoryContext caller = MemoryContextSwitchTo(cipher->econtext->ecxt_per_tuple_memory);
 
@@ -396,7 +397,7 @@ decrypt_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, NewCell *new_cell, 
 static dbcrypt_status
 convert_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, NewCell *new_cell, bool *changed)
 {
-	dbcrypt_context context = {.form = cipher->form};
+	dbcrypt_context context = {.encoding = cipher->form};
 	Bytes plaintext;
 	struct varlena *opened;
 	size_t key;
@@ -447,7 +448,7 @@ apply_to_cell(ColumnCipher *cipher, CellOperation operation, const dbcrypt_cell 
 static dbcrypt_status
 identify_cell(ColumnCipher *cipher, const dbcrypt_cell *cell, char *key_id)
 {
-	size_t room = dbcrypt_scheme_open_room(cipher->scheme, cipher->form, cell->value_size);
+	size_t room = dbcrypt_scheme_open_max_size(cipher->scheme, cipher->form, cell->value_size);
 	struct varlena *scratch = allocate_value(cipher, room);
 	dbcrypt_status status;
 
@@ -640,7 +641,8 @@ set_companion(ColumnCipher *cipher, struct varlena *companion, ColumnChange *cha
 	attribute = TupleDescAttr(RelationGetDescr(cipher->rel), cipher->companion - 1);
 	if (companion == NULL && attribute->attnotnull)
 		companion = allocate_value(cipher, 0);
-	if (companion && cipher->form == DBCRYPT_TEXT && attribute->atttypmod >= (int32) VARHDRSZ &&
+	if (companion && cipher->form == DBCRYPT_ENCODING_TEXT &&
+		attribute->atttypmod >= (int32) VARHDRSZ &&
 		VARSIZE(companion) - VARHDRSZ > attribute->atttypmod - VARHDRSZ)
 		ereport(ERROR,
 				(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
@@ -977,7 +979,7 @@ cipher_inspect(ColumnCipher *cipher, TupleTableSlot *slot)
 }
 
 dbcrypt_status
-value_read_header(Datum value, dbcrypt_form form, char *key_id)
+value_read_header(Datum value, dbcrypt_encoding form, char *key_id)
 {
 	struct varlena *prefix = PG_DETOAST_DATUM_SLICE(value, 0, 16);
 	dbcrypt_status status;

@@ -223,7 +223,7 @@ foreign_key_of(Relation rel, AttrNumber attnum)
 	return name;
 }
 
-dbcrypt_form
+dbcrypt_encoding
 column_form(Relation rel, AttrNumber attnum)
 {
 	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
@@ -234,9 +234,9 @@ column_form(Relation rel, AttrNumber attnum)
 		case VARCHAROID:
 		case JSONOID:
 		case JSONBOID:
-			return DBCRYPT_TEXT;
+			return DBCRYPT_ENCODING_TEXT;
 		case BYTEAOID:
-			return DBCRYPT_BINARY;
+			return DBCRYPT_ENCODING_BINARY;
 		default:
 			ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 							errmsg("column \"%s\" of table \"%s\" is of type %s",

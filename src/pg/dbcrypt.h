@@ -35,8 +35,8 @@ typedef struct ValuePlace
 } ValuePlace;
 
 /* Throws what status means; key_id and place may be NULL. */
-pg_noreturn extern void raise_status(dbcrypt_status status, dbcrypt_form form, const char *key_id,
-									 const ValuePlace *place);
+pg_noreturn extern void raise_status(dbcrypt_status status, dbcrypt_encoding form,
+									 const char *key_id, const ValuePlace *place);
 
 /* The primary message of a status. */
 extern const char *status_message(dbcrypt_status status, const char *key_id);
@@ -45,11 +45,11 @@ extern const char *status_message(dbcrypt_status status, const char *key_id);
  * The same for a value that did not open. key_id is the value's own, or ""; the
  * error names the primary key where that is the one in question.
  */
-pg_noreturn extern void raise_key_status(dbcrypt_status status, dbcrypt_form form,
+pg_noreturn extern void raise_key_status(dbcrypt_status status, dbcrypt_encoding form,
 										 const char *key_id, const ValuePlace *place);
 
 /* The same for a native envelope. */
-pg_noreturn extern void raise_value_status(dbcrypt_status status, dbcrypt_form form,
+pg_noreturn extern void raise_value_status(dbcrypt_status status, dbcrypt_encoding form,
 										   struct varlena *envelope, const ValuePlace *place);
 
 /*
@@ -266,7 +266,7 @@ extern AttrNumber column_check_relation(Relation rel, const TargetColumn *target
 extern Bitmapset *column_dependents(Relation rel, AttrNumber attnum);
 
 /* Form of a column's values: text or bytea, through domains. */
-extern dbcrypt_form column_form(Relation rel, AttrNumber attnum);
+extern dbcrypt_encoding column_form(Relation rel, AttrNumber attnum);
 
 /* The registered columns in order of OID and number; all of TargetColumn. */
 extern List *columns_registered(void);
@@ -334,7 +334,7 @@ typedef struct ColumnCipher
 	Relation rel;
 	AttrNumber attnum;
 	AttrNumber companion; /* column beside it, InvalidAttrNumber for none */
-	dbcrypt_form form;
+	dbcrypt_encoding form;
 	const dbcrypt_scheme *scheme;
 	dbcrypt_context context; /* of the row at work */
 	Oid type;				 /* below domains */
@@ -411,7 +411,7 @@ extern CipherState cipher_identify_envelope(ColumnCipher *cipher, TupleTableSlot
 											char *key_id);
 
 /* Status and key id of a value's header, however it is stored; no key needed. */
-extern dbcrypt_status value_read_header(Datum value, dbcrypt_form form, char *key_id);
+extern dbcrypt_status value_read_header(Datum value, dbcrypt_encoding form, char *key_id);
 
 /* ---- json_fields.c ---- */
 

@@ -304,7 +304,7 @@ open_if_free(Oid relid, bool *locked)
 static void
 count_values(const Doctor *doctor, Relation rel, AttrNumber attnum, List **tallies)
 {
-	dbcrypt_form form = column_form(rel, attnum);
+	dbcrypt_encoding form = column_form(rel, attnum);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
@@ -549,7 +549,7 @@ static void
 sample_relation(Doctor *doctor, Relation rel)
 {
 	TupleDesc desc = RelationGetDescr(rel);
-	dbcrypt_form *forms = palloc(desc->natts * sizeof(dbcrypt_form));
+	dbcrypt_encoding *forms = palloc(desc->natts * sizeof(dbcrypt_encoding));
 	int *left = palloc0(desc->natts * sizeof(int));
 	int columns = 0;
 	ItemPointerData first;
@@ -566,7 +566,7 @@ sample_relation(Doctor *doctor, Relation rel)
 		if ((type != TEXTOID && type != VARCHAROID && type != BYTEAOID) ||
 			is_seen(doctor, RelationGetRelid(rel), i + 1))
 			continue;
-		forms[i] = type == BYTEAOID ? DBCRYPT_BINARY : DBCRYPT_TEXT;
+		forms[i] = type == BYTEAOID ? DBCRYPT_ENCODING_BINARY : DBCRYPT_ENCODING_TEXT;
 		left[i] = SAMPLE_VALUES;
 		columns++;
 	}

@@ -82,13 +82,14 @@ place_detail(const ValuePlace *place, const char *key_id)
 }
 
 void
-raise_status(dbcrypt_status status, dbcrypt_form form, const char *key_id, const ValuePlace *place)
+raise_status(dbcrypt_status status, dbcrypt_encoding form, const char *key_id,
+			 const ValuePlace *place)
 {
 	const char *message = status_message(status, key_id);
 	const char *hint = status_errors[status].hint;
 	int sqlstate = status_errors[status].sqlstate;
 
-	if (status == DBCRYPT_NOT_AN_ENVELOPE && form == DBCRYPT_BINARY)
+	if (status == DBCRYPT_NOT_AN_ENVELOPE && form == DBCRYPT_ENCODING_BINARY)
 		sqlstate = ERRCODE_INVALID_BINARY_REPRESENTATION;
 	if (place && place->adopted &&
 		(status == DBCRYPT_NOT_AN_ENVELOPE || status == DBCRYPT_AUTHENTICATION_FAILED))
@@ -109,7 +110,7 @@ key_is_revoked(dbcrypt_ring *ring, const char *key_id)
 }
 
 void
-raise_key_status(dbcrypt_status status, dbcrypt_form form, const char *key_id,
+raise_key_status(dbcrypt_status status, dbcrypt_encoding form, const char *key_id,
 				 const ValuePlace *place)
 {
 	dbcrypt_ring *ring = session_ring();
@@ -122,7 +123,7 @@ raise_key_status(dbcrypt_status status, dbcrypt_form form, const char *key_id,
 }
 
 void
-raise_value_status(dbcrypt_status status, dbcrypt_form form, struct varlena *envelope,
+raise_value_status(dbcrypt_status status, dbcrypt_encoding form, struct varlena *envelope,
 				   const ValuePlace *place)
 {
 	char key_id[DBCRYPT_KEY_ID_LEN + 1];

@@ -113,7 +113,7 @@ static void
 learn_prefix(InPlace *work)
 {
 	const ColumnCipher *cipher = &work->updater.cipher;
-	dbcrypt_form form = cipher->form;
+	dbcrypt_encoding form = cipher->form;
 	uint8_t sample[64];
 
 	work->prefix_size = 0;
@@ -122,7 +122,7 @@ learn_prefix(InPlace *work)
 		work->current_size <= sizeof(sample) &&
 		dbcrypt_encrypt(session_ring(), form, NULL, 0, NULL, 0, sample) == DBCRYPT_OK)
 	{
-		work->prefix_size = form == DBCRYPT_TEXT ? 16 : 12;
+		work->prefix_size = form == DBCRYPT_ENCODING_TEXT ? 16 : 12;
 		memcpy(work->prefix, sample, work->prefix_size);
 	}
 }
@@ -190,7 +190,7 @@ looks_current(const InPlace *work, const struct varlena *value)
 		return false;
 	size = VARSIZE_ANY_EXHDR(value);
 	return size >= work->current_size &&
-		   (work->updater.cipher.form == DBCRYPT_BINARY || size % 4 == 0) &&
+		   (work->updater.cipher.form == DBCRYPT_ENCODING_BINARY || size % 4 == 0) &&
 		   memcmp(VARDATA_ANY(value), work->prefix, work->prefix_size) == 0;
 }
 

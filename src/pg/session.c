@@ -74,7 +74,7 @@ raise_source(dbcrypt_status status, const char *setting, const char *path,
 		default:
 			break;
 	}
-	raise_status(status, DBCRYPT_TEXT, NULL, NULL);
+	raise_status(status, DBCRYPT_ENCODING_TEXT, NULL, NULL);
 }
 
 /* Adds what dbcrypt.key_command prints. Its output never outlives this frame. */
@@ -126,7 +126,7 @@ read_ring(void)
 	dbcrypt_ring_free(building); /* left by an error */
 	building = dbcrypt_ring_new();
 	if (building == NULL)
-		raise_status(DBCRYPT_NO_MEMORY, DBCRYPT_TEXT, NULL, NULL);
+		raise_status(DBCRYPT_NO_MEMORY, DBCRYPT_ENCODING_TEXT, NULL, NULL);
 
 	status = dbcrypt_ring_add_list(building, list, strlen(list), &error);
 	if (status != DBCRYPT_OK)

@@ -43,14 +43,14 @@ allocate_result(size_t size)
 	struct varlena *result;
 
 	if (size > MaxAllocSize - VARHDRSZ)
-		raise_status(DBCRYPT_TOO_LARGE, DBCRYPT_BINARY, NULL, NULL);
+		raise_status(DBCRYPT_TOO_LARGE, DBCRYPT_ENCODING_BINARY, NULL, NULL);
 	result = palloc(size + VARHDRSZ);
 	SET_VARSIZE(result, size + VARHDRSZ);
 	return result;
 }
 
 static Datum
-encrypt_value(FunctionCallInfo fcinfo, dbcrypt_form form)
+encrypt_value(FunctionCallInfo fcinfo, dbcrypt_encoding form)
 {
 	struct varlena *value;
 	struct varlena *result;
@@ -63,7 +63,7 @@ encrypt_value(FunctionCallInfo fcinfo, dbcrypt_form form)
 		PG_RETURN_NULL();
 	value = PG_GETARG_VARLENA_PP(0);
 	aad = aad_argument(fcinfo);
-	if (form == DBCRYPT_TEXT)
+	if (form == DBCRYPT_ENCODING_TEXT)
 		plaintext = text_to_utf8(value);
 	else
 		plaintext = (Bytes){(uint8_t *) VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
@@ -79,7 +79,7 @@ encrypt_value(FunctionCallInfo fcinfo, dbcrypt_form form)
 }
 
 static Datum
-decrypt_value(FunctionCallInfo fcinfo, dbcrypt_form form)
+decrypt_value(FunctionCallInfo fcinfo, dbcrypt_encoding form)
 {
 	struct varlena *envelope;
 	struct varlena *result;
@@ -92,20 +92,20 @@ decrypt_value(FunctionCallInfo fcinfo, dbcrypt_form form)
 	envelope = PG_GETARG_VARLENA_PP(0);
 	aad = aad_argument(fcinfo);
 	size = VARSIZE_ANY_EXHDR(envelope);
-	result = allocate_result(dbcrypt_decrypt_room(form, size));
+	result = allocate_result(dbcrypt_decrypt_max_size(form, size));
 
 	status = dbcrypt_decrypt(session_ring(), form, (uint8_t *) VARDATA_ANY(envelope), size,
 							 aad.data, aad.size, (uint8_t *) VARDATA(result), &size);
 	if (status != DBCRYPT_OK)
 		raise_value_status(status, form, envelope, NULL);
 	SET_VARSIZE(result, size + VARHDRSZ);
-	if (form == DBCRYPT_TEXT)
+	if (form == DBCRYPT_ENCODING_TEXT)
 		result = utf8_to_text(result);
 	PG_RETURN_POINTER(result);
 }
 
 static Datum
-reencrypt_value(FunctionCallInfo fcinfo, dbcrypt_form form)
+reencrypt_value(FunctionCallInfo fcinfo, dbcrypt_encoding form)
 {
 	struct varlena *envelope;
 	struct varlena *result;
@@ -130,7 +130,7 @@ reencrypt_value(FunctionCallInfo fcinfo, dbcrypt_form form)
 
 /* The key id of an envelope; an error for anything else. */
 static Datum
-key_id(FunctionCallInfo fcinfo, dbcrypt_form form)
+key_id(FunctionCallInfo fcinfo, dbcrypt_encoding form)
 {
 	char id[DBCRYPT_KEY_ID_LEN + 1];
 	dbcrypt_status status = value_read_header(PG_GETARG_DATUM(0), form, id);
@@ -142,7 +142,7 @@ key_id(FunctionCallInfo fcinfo, dbcrypt_form form)
 
 /* Whether a value has the shape of an envelope of a known or a newer format. */
 static Datum
-is_encrypted(FunctionCallInfo fcinfo, dbcrypt_form form)
+is_encrypted(FunctionCallInfo fcinfo, dbcrypt_encoding form)
 {
 	char id[DBCRYPT_KEY_ID_LEN + 1];
 
@@ -152,61 +152,61 @@ is_encrypted(FunctionCallInfo fcinfo, dbcrypt_form form)
 Datum
 dbcrypt_encrypt_text(PG_FUNCTION_ARGS)
 {
-	return encrypt_value(fcinfo, DBCRYPT_TEXT);
+	return encrypt_value(fcinfo, DBCRYPT_ENCODING_TEXT);
 }
 
 Datum
 dbcrypt_encrypt_bytea(PG_FUNCTION_ARGS)
 {
-	return encrypt_value(fcinfo, DBCRYPT_BINARY);
+	return encrypt_value(fcinfo, DBCRYPT_ENCODING_BINARY);
 }
 
 Datum
 dbcrypt_decrypt_text(PG_FUNCTION_ARGS)
 {
-	return decrypt_value(fcinfo, DBCRYPT_TEXT);
+	return decrypt_value(fcinfo, DBCRYPT_ENCODING_TEXT);
 }
 
 Datum
 dbcrypt_decrypt_bytea(PG_FUNCTION_ARGS)
 {
-	return decrypt_value(fcinfo, DBCRYPT_BINARY);
+	return decrypt_value(fcinfo, DBCRYPT_ENCODING_BINARY);
 }
 
 Datum
 dbcrypt_reencrypt_text(PG_FUNCTION_ARGS)
 {
-	return reencrypt_value(fcinfo, DBCRYPT_TEXT);
+	return reencrypt_value(fcinfo, DBCRYPT_ENCODING_TEXT);
 }
 
 Datum
 dbcrypt_reencrypt_bytea(PG_FUNCTION_ARGS)
 {
-	return reencrypt_value(fcinfo, DBCRYPT_BINARY);
+	return reencrypt_value(fcinfo, DBCRYPT_ENCODING_BINARY);
 }
 
 Datum
 dbcrypt_key_id_text(PG_FUNCTION_ARGS)
 {
-	return key_id(fcinfo, DBCRYPT_TEXT);
+	return key_id(fcinfo, DBCRYPT_ENCODING_TEXT);
 }
 
 Datum
 dbcrypt_key_id_bytea(PG_FUNCTION_ARGS)
 {
-	return key_id(fcinfo, DBCRYPT_BINARY);
+	return key_id(fcinfo, DBCRYPT_ENCODING_BINARY);
 }
 
 Datum
 dbcrypt_is_encrypted_text(PG_FUNCTION_ARGS)
 {
-	return is_encrypted(fcinfo, DBCRYPT_TEXT);
+	return is_encrypted(fcinfo, DBCRYPT_ENCODING_TEXT);
 }
 
 Datum
 dbcrypt_is_encrypted_bytea(PG_FUNCTION_ARGS)
 {
-	return is_encrypted(fcinfo, DBCRYPT_BINARY);
+	return is_encrypted(fcinfo, DBCRYPT_ENCODING_BINARY);
 }
 
 Datum
@@ -217,7 +217,7 @@ dbcrypt_generate_key_sql(PG_FUNCTION_ARGS)
 	dbcrypt_status status = dbcrypt_generate_key(key);
 
 	if (status != DBCRYPT_OK)
-		raise_status(status, DBCRYPT_TEXT, NULL, NULL);
+		raise_status(status, DBCRYPT_ENCODING_TEXT, NULL, NULL);
 	result = cstring_to_text(key);
 	dbcrypt_cleanse(key, sizeof(key));
 	PG_RETURN_TEXT_P(result);

@@ -101,8 +101,8 @@ TEST(Keyring, FindsEachOfManyKeysById)
 	/* A value is decrypted with the last key, which holds nothing of the others. */
 	TestRing last(list.substr(list.size() - 64));
 	Octets plaintext;
-	EXPECT_EQ(decrypt(ring, DBCRYPT_BINARY, encrypt(last, DBCRYPT_BINARY, octets("text")), {},
-					  &plaintext),
+	EXPECT_EQ(decrypt(ring, DBCRYPT_ENCODING_BINARY,
+					  encrypt(last, DBCRYPT_ENCODING_BINARY, octets("text")), {}, &plaintext),
 			  DBCRYPT_OK);
 	EXPECT_EQ(text(plaintext), "text");
 }

@@ -109,9 +109,10 @@ TEST(Random, FailureOfTheGeneratorIsReported)
 	dbcrypt_status status = DBCRYPT_OK;
 	uint8_t out[40];
 	for (int i = 0; i < 1000 && status == DBCRYPT_OK; i++)
-		status = dbcrypt_encrypt(ring, DBCRYPT_BINARY, nullptr, 0, nullptr, 0, out);
+		status = dbcrypt_encrypt(ring, DBCRYPT_ENCODING_BINARY, nullptr, 0, nullptr, 0, out);
 	EXPECT_EQ(status, DBCRYPT_RANDOM_FAILED);
 	ASSERT_EQ(RAND_set_rand_method(before), 1);
 #pragma GCC diagnostic pop
-	EXPECT_EQ(dbcrypt_encrypt(ring, DBCRYPT_BINARY, nullptr, 0, nullptr, 0, out), DBCRYPT_OK);
+	EXPECT_EQ(dbcrypt_encrypt(ring, DBCRYPT_ENCODING_BINARY, nullptr, 0, nullptr, 0, out),
+			  DBCRYPT_OK);
 }

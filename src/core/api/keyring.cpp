@@ -162,7 +162,7 @@ dbcrypt_make_canary(dbcrypt_ring *ring, size_t i, char out[DBCRYPT_CANARY_SIZE +
 	return exception_boundary(
 		[&]
 		{
-			envelope_seal(ring->at(i), DBCRYPT_TEXT, canary_bytes(), {},
+			envelope_seal(ring->at(i), DBCRYPT_ENCODING_TEXT, canary_bytes(), {},
 						  reinterpret_cast<uint8_t *>(out));
 			out[DBCRYPT_CANARY_SIZE] = '\0';
 			return DBCRYPT_OK;
@@ -181,10 +181,10 @@ dbcrypt_canary_ok(dbcrypt_ring *ring, size_t i, const char *canary, size_t size)
 			const auto *const envelope = reinterpret_cast<const uint8_t *>(canary);
 			if (size != DBCRYPT_CANARY_SIZE)
 				return DBCRYPT_NOT_AN_ENVELOPE;
-			auto result = envelope_read_header(DBCRYPT_TEXT, envelope, size, &id);
+			auto result = envelope_read_header(DBCRYPT_ENCODING_TEXT, envelope, size, &id);
 			if (result == DBCRYPT_OK)
-				result =
-					envelope_open(ring->at(i), DBCRYPT_TEXT, {envelope, size}, {}, out, &out_size);
+				result = envelope_open(ring->at(i), DBCRYPT_ENCODING_TEXT, {envelope, size}, {},
+									   out, &out_size);
 			if (result != DBCRYPT_OK)
 				return result;
 			const auto text = canary_bytes();

@@ -38,10 +38,10 @@ dbcrypt_scheme_inspect(const dbcrypt_scheme *scheme, const dbcrypt_cell *cell) n
 }
 
 size_t
-dbcrypt_scheme_open_room(const dbcrypt_scheme *scheme, dbcrypt_form form,
-						 size_t value_size) noexcept
+dbcrypt_scheme_open_max_size(const dbcrypt_scheme *scheme, dbcrypt_encoding encoding,
+							 size_t value_size) noexcept
 {
-	return scheme->open_max_size(form, value_size);
+	return scheme->open_max_size(encoding, value_size);
 }
 
 dbcrypt_status
@@ -63,10 +63,10 @@ dbcrypt_scheme_identify(const dbcrypt_scheme *scheme, dbcrypt_ring *ring,
 }
 
 size_t
-dbcrypt_scheme_seal_room(const dbcrypt_scheme *scheme, dbcrypt_form form,
-						 size_t plaintext_size) noexcept
+dbcrypt_scheme_seal_max_size(const dbcrypt_scheme *scheme, dbcrypt_encoding encoding,
+							 size_t plaintext_size) noexcept
 {
-	return scheme->seal_max_size(form, plaintext_size);
+	return scheme->seal_max_size(encoding, plaintext_size);
 }
 
 dbcrypt_status
@@ -81,10 +81,10 @@ dbcrypt_scheme_seal(const dbcrypt_scheme *scheme, dbcrypt_ring *ring,
 }
 
 size_t
-dbcrypt_scheme_rotate_room(const dbcrypt_scheme *scheme, dbcrypt_form form,
-						   const dbcrypt_cell *cell) noexcept
+dbcrypt_scheme_rotate_max_size(const dbcrypt_scheme *scheme, dbcrypt_encoding encoding,
+							   const dbcrypt_cell *cell) noexcept
 {
-	return scheme->rotate_max_size(form, *cell);
+	return scheme->rotate_max_size(encoding, *cell);
 }
 
 dbcrypt_status

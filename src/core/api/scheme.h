@@ -38,8 +38,8 @@ dbcrypt_cell_kind dbcrypt_scheme_inspect(const dbcrypt_scheme *scheme,
 										 const dbcrypt_cell *cell) DBCRYPT_NOEXCEPT;
 
 /* Bytes that dbcrypt_scheme_open needs for a value of this size: at most size + 3. */
-size_t dbcrypt_scheme_open_room(const dbcrypt_scheme *scheme, dbcrypt_form form,
-								size_t value_size) DBCRYPT_NOEXCEPT;
+size_t dbcrypt_scheme_open_max_size(const dbcrypt_scheme *scheme, dbcrypt_encoding encoding,
+									size_t value_size) DBCRYPT_NOEXCEPT;
 
 /*
  * Decrypts an encrypted cell. *key is the index of the key that did it. After an error
@@ -64,8 +64,8 @@ dbcrypt_status dbcrypt_scheme_identify(const dbcrypt_scheme *scheme, dbcrypt_rin
 									   char key_id[DBCRYPT_KEY_ID_LEN + 1]) DBCRYPT_NOEXCEPT;
 
 /* Most bytes of the value of a plaintext; SIZE_MAX if it would be DBCRYPT_TOO_LARGE. */
-size_t dbcrypt_scheme_seal_room(const dbcrypt_scheme *scheme, dbcrypt_form form,
-								size_t plaintext_size) DBCRYPT_NOEXCEPT;
+size_t dbcrypt_scheme_seal_max_size(const dbcrypt_scheme *scheme, dbcrypt_encoding encoding,
+									size_t plaintext_size) DBCRYPT_NOEXCEPT;
 
 /*
  * Encrypts under the primary key, with a new nonce unless the scheme is deterministic.
@@ -77,8 +77,8 @@ dbcrypt_status dbcrypt_scheme_seal(const dbcrypt_scheme *scheme, dbcrypt_ring *r
 								   size_t plaintext_size, dbcrypt_sealed *out) DBCRYPT_NOEXCEPT;
 
 /* Most bytes of the value that dbcrypt_scheme_rotate makes of a cell; SIZE_MAX as above. */
-size_t dbcrypt_scheme_rotate_room(const dbcrypt_scheme *scheme, dbcrypt_form form,
-								  const dbcrypt_cell *cell) DBCRYPT_NOEXCEPT;
+size_t dbcrypt_scheme_rotate_max_size(const dbcrypt_scheme *scheme, dbcrypt_encoding encoding,
+									  const dbcrypt_cell *cell) DBCRYPT_NOEXCEPT;
 
 /*
  * Re-encrypts a cell under the primary key; a plaintext is encrypted. *changed is false

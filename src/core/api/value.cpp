@@ -10,62 +10,63 @@
 using namespace dbcrypt;
 
 size_t
-dbcrypt_envelope_size(dbcrypt_form form, size_t plaintext_size) noexcept
+dbcrypt_envelope_size(dbcrypt_encoding encoding, size_t plaintext_size) noexcept
 {
-	return envelope_size(form, plaintext_size);
+	return envelope_size(encoding, plaintext_size);
 }
 
 dbcrypt_status
-dbcrypt_encrypt(dbcrypt_ring *ring, dbcrypt_form form, const uint8_t *plaintext,
+dbcrypt_encrypt(dbcrypt_ring *ring, dbcrypt_encoding encoding, const uint8_t *plaintext,
 				size_t plaintext_size, const uint8_t *aad, size_t aad_size, uint8_t *out) noexcept
 {
 	return exception_boundary(
 		[&] {
-			return native_encrypt(*ring, form, {plaintext, plaintext_size}, {aad, aad_size}, out);
+			return native_encrypt(*ring, encoding, {plaintext, plaintext_size}, {aad, aad_size},
+								  out);
 		});
 }
 
 size_t
-dbcrypt_decrypt_room(dbcrypt_form form, size_t envelope_size) noexcept
+dbcrypt_decrypt_max_size(dbcrypt_encoding encoding, size_t envelope_size) noexcept
 {
-	return envelope_decrypt_max_size(form, envelope_size);
+	return envelope_decrypt_max_size(encoding, envelope_size);
 }
 
 dbcrypt_status
-dbcrypt_decrypt(dbcrypt_ring *ring, dbcrypt_form form, const uint8_t *envelope,
+dbcrypt_decrypt(dbcrypt_ring *ring, dbcrypt_encoding encoding, const uint8_t *envelope,
 				size_t envelope_size, const uint8_t *aad, size_t aad_size, uint8_t *out,
 				size_t *plaintext_size) noexcept
 {
 	return exception_boundary(
 		[&]
 		{
-			return native_decrypt(*ring, form, {envelope, envelope_size}, {aad, aad_size}, out,
+			return native_decrypt(*ring, encoding, {envelope, envelope_size}, {aad, aad_size}, out,
 								  plaintext_size);
 		});
 }
 
 dbcrypt_status
-dbcrypt_reencrypt(dbcrypt_ring *ring, dbcrypt_form form, const uint8_t *envelope,
+dbcrypt_reencrypt(dbcrypt_ring *ring, dbcrypt_encoding encoding, const uint8_t *envelope,
 				  size_t envelope_size, const uint8_t *aad, size_t aad_size, uint8_t *out,
 				  bool *changed) noexcept
 {
 	return exception_boundary(
 		[&]
 		{
-			return native_reencrypt(*ring, form, {envelope, envelope_size}, {aad, aad_size}, out,
-									changed);
+			return native_reencrypt(*ring, encoding, {envelope, envelope_size}, {aad, aad_size},
+									out, changed);
 		});
 }
 
 dbcrypt_status
-dbcrypt_read_header(dbcrypt_form form, const uint8_t *envelope, size_t envelope_size,
+dbcrypt_read_header(dbcrypt_encoding encoding, const uint8_t *envelope, size_t envelope_size,
 					char key_id[DBCRYPT_KEY_ID_LEN + 1]) noexcept
 {
 	return exception_boundary(
 		[&]
 		{
 			KeyId id;
-			const auto status = envelope_read_header(form, envelope, envelope_size, &id);
+			const auto status = envelope_read_header(encoding, envelope, envelope_size, &id);
 			if (status == DBCRYPT_OK)
 				encode_key_id(id, key_id);
 			return status;

@@ -54,9 +54,9 @@ struct Parts
  * False for a malformed envelope.
  */
 bool
-split_envelope(dbcrypt_form form, Bytes envelope, uint8_t *buffer, Parts *parts)
+split_envelope(dbcrypt_encoding encoding, Bytes envelope, uint8_t *buffer, Parts *parts)
 {
-	if (form == DBCRYPT_BINARY)
+	if (encoding == DBCRYPT_ENCODING_BINARY)
 	{
 		if (envelope.size() < overhead)
 			return false;
@@ -79,46 +79,47 @@ split_envelope(dbcrypt_form form, Bytes envelope, uint8_t *buffer, Parts *parts)
 
 /* Where in out the binary envelope is built: at the end, so that base64 can grow over it. */
 uint8_t *
-binary_start(dbcrypt_form form, uint8_t *out, size_t binary_size)
+binary_start(dbcrypt_encoding encoding, uint8_t *out, size_t binary_size)
 {
-	return form == DBCRYPT_TEXT ? out + base64_encoded_size(binary_size) - binary_size : out;
+	return encoding == DBCRYPT_ENCODING_TEXT ? out + base64_encoded_size(binary_size) - binary_size
+											 : out;
 }
 
 /* Completes an envelope: header and nonce are at binary, the plaintext anywhere. */
 void
-encrypt_in_place(Key &key, dbcrypt_form form, Bytes plaintext, Bytes aad, uint8_t *binary,
+encrypt_in_place(Key &key, dbcrypt_encoding encoding, Bytes plaintext, Bytes aad, uint8_t *binary,
 				 uint8_t *out)
 {
 	key.native().seal(binary + nonce_at, {{binary, header_size}, aad}, plaintext,
 					  binary + ciphertext_at);
-	if (form == DBCRYPT_TEXT)
+	if (encoding == DBCRYPT_ENCODING_TEXT)
 		base64_encode(binary, plaintext.size() + overhead, out);
 }
 
 } // namespace
 
 size_t
-envelope_size(dbcrypt_form form, size_t plaintext_size)
+envelope_size(dbcrypt_encoding encoding, size_t plaintext_size)
 {
 	if (plaintext_size > std::min<uint64_t>(Aead::plaintext_limit, SIZE_MAX / 4 * 3 - overhead - 3))
 		return SIZE_MAX;
 	const size_t size = plaintext_size + overhead;
-	return form == DBCRYPT_TEXT ? base64_encoded_size(size) : size;
+	return encoding == DBCRYPT_ENCODING_TEXT ? base64_encoded_size(size) : size;
 }
 
 size_t
-envelope_decrypt_max_size(dbcrypt_form form, size_t size)
+envelope_decrypt_max_size(dbcrypt_encoding encoding, size_t size)
 {
-	const size_t binary = form == DBCRYPT_TEXT ? base64_decoded_max_size(size) : size;
+	const size_t binary = encoding == DBCRYPT_ENCODING_TEXT ? base64_decoded_max_size(size) : size;
 	return binary > ciphertext_at ? binary - ciphertext_at : 0;
 }
 
 dbcrypt_status
-envelope_read_header(dbcrypt_form form, const uint8_t *start, size_t size, KeyId *id)
+envelope_read_header(dbcrypt_encoding encoding, const uint8_t *start, size_t size, KeyId *id)
 {
 	uint8_t decoded[header_size];
 	const uint8_t *header = start;
-	if (form == DBCRYPT_TEXT)
+	if (encoding == DBCRYPT_ENCODING_TEXT)
 	{
 		size_t decoded_size;
 		if (size < header_text_size ||
@@ -136,39 +137,39 @@ envelope_read_header(dbcrypt_form form, const uint8_t *start, size_t size, KeyId
 		return DBCRYPT_NEWER_FORMAT;
 	if (header[algorithm_at] != algorithm_aes_256_gcm)
 		return DBCRYPT_NEWER_ALGORITHM;
-	if (form == DBCRYPT_TEXT ? size < base64_encoded_size(overhead) || size % 4 != 0
-							 : size < overhead)
+	if (encoding == DBCRYPT_ENCODING_TEXT ? size < base64_encoded_size(overhead) || size % 4 != 0
+										  : size < overhead)
 		return DBCRYPT_NOT_AN_ENVELOPE;
 	std::memcpy(id->data(), header + key_id_at, id->size());
 	return DBCRYPT_OK;
 }
 
 void
-envelope_seal(Key &key, dbcrypt_form form, Bytes plaintext, Bytes aad, uint8_t *out)
+envelope_seal(Key &key, dbcrypt_encoding encoding, Bytes plaintext, Bytes aad, uint8_t *out)
 {
-	uint8_t *const binary = binary_start(form, out, plaintext.size() + overhead);
+	uint8_t *const binary = binary_start(encoding, out, plaintext.size() + overhead);
 	write_header(key.id(), binary);
 	random_nonce(binary + nonce_at);
-	encrypt_in_place(key, form, plaintext, aad, binary, out);
+	encrypt_in_place(key, encoding, plaintext, aad, binary, out);
 }
 
 void
-envelope_seal_with_nonce(Key &key, dbcrypt_form form, Bytes plaintext, Bytes aad,
+envelope_seal_with_nonce(Key &key, dbcrypt_encoding encoding, Bytes plaintext, Bytes aad,
 						 const uint8_t *nonce, uint8_t *out)
 {
-	uint8_t *const binary = binary_start(form, out, plaintext.size() + overhead);
+	uint8_t *const binary = binary_start(encoding, out, plaintext.size() + overhead);
 	write_header(key.id(), binary);
 	std::memcpy(binary + nonce_at, nonce, nonce_size);
-	encrypt_in_place(key, form, plaintext, aad, binary, out);
+	encrypt_in_place(key, encoding, plaintext, aad, binary, out);
 }
 
 dbcrypt_status
-envelope_open(Key &key, dbcrypt_form form, Bytes envelope, Bytes aad, uint8_t *out,
+envelope_open(Key &key, dbcrypt_encoding encoding, Bytes envelope, Bytes aad, uint8_t *out,
 			  size_t *plaintext_size)
 {
-	WipeUnlessKept wipe(out, envelope_decrypt_max_size(form, envelope.size()));
+	WipeUnlessKept wipe(out, envelope_decrypt_max_size(encoding, envelope.size()));
 	Parts parts;
-	if (!split_envelope(form, envelope, out, &parts))
+	if (!split_envelope(encoding, envelope, out, &parts))
 		return DBCRYPT_NOT_AN_ENVELOPE;
 	if (!key.native().open(parts.start + nonce_at, {{parts.start, header_size}, aad}, parts.sealed,
 						   out))
@@ -179,14 +180,15 @@ envelope_open(Key &key, dbcrypt_form form, Bytes envelope, Bytes aad, uint8_t *o
 }
 
 dbcrypt_status
-envelope_reseal(Key &from, Key &to, dbcrypt_form form, Bytes envelope, Bytes aad, uint8_t *out)
+envelope_reseal(Key &from, Key &to, dbcrypt_encoding encoding, Bytes envelope, Bytes aad,
+				uint8_t *out)
 {
 	WipeUnlessKept wipe(out, envelope.size());
 	Parts parts;
 
 	/* The padding of a text tells its binary size; split_envelope checks it. */
 	size_t binary_size = envelope.size();
-	if (form == DBCRYPT_TEXT)
+	if (encoding == DBCRYPT_ENCODING_TEXT)
 	{
 		binary_size = base64_decoded_max_size(envelope.size());
 		for (size_t i = 1; i <= 2 && i <= envelope.size(); i++)
@@ -196,15 +198,15 @@ envelope_reseal(Key &from, Key &to, dbcrypt_form form, Bytes envelope, Bytes aad
 		return DBCRYPT_NOT_AN_ENVELOPE;
 
 	uint8_t *const binary = out + (envelope.size() - binary_size);
-	if (!split_envelope(form, envelope, binary + ciphertext_at, &parts))
+	if (!split_envelope(encoding, envelope, binary + ciphertext_at, &parts))
 		return DBCRYPT_NOT_AN_ENVELOPE;
 	if (!from.native().open(parts.start + nonce_at, {{parts.start, header_size}, aad}, parts.sealed,
 							binary + ciphertext_at))
 		return DBCRYPT_AUTHENTICATION_FAILED;
 	write_header(to.id(), binary);
 	random_nonce(binary + nonce_at);
-	encrypt_in_place(to, form, {binary + ciphertext_at, parts.sealed.size() - Aead::tag_size}, aad,
-					 binary, out);
+	encrypt_in_place(to, encoding, {binary + ciphertext_at, parts.sealed.size() - Aead::tag_size},
+					 aad, binary, out);
 	wipe.keep();
 	return DBCRYPT_OK;
 }

@@ -25,37 +25,37 @@
 namespace dbcrypt
 {
 
-/* See dbcrypt_envelope_size and dbcrypt_decrypt_room. */
-size_t envelope_size(dbcrypt_form form, size_t plaintext_size);
-size_t envelope_decrypt_max_size(dbcrypt_form form, size_t size);
+/* See dbcrypt_envelope_size and dbcrypt_decrypt_max_size. */
+size_t envelope_size(dbcrypt_encoding encoding, size_t plaintext_size);
+size_t envelope_decrypt_max_size(dbcrypt_encoding encoding, size_t size);
 
 /*
  * Reads the header; see dbcrypt_read_header. start may point to the first bytes only;
  * size is the size of the whole envelope.
  */
-dbcrypt_status envelope_read_header(dbcrypt_form form, const uint8_t *start, size_t size,
+dbcrypt_status envelope_read_header(dbcrypt_encoding encoding, const uint8_t *start, size_t size,
 									KeyId *id);
 
 /*
  * Encrypts under a key, whose state is not looked at. out has envelope_size bytes and
  * does not overlap the plaintext.
  */
-void envelope_seal(Key &key, dbcrypt_form form, Bytes plaintext, Bytes aad, uint8_t *out);
+void envelope_seal(Key &key, dbcrypt_encoding encoding, Bytes plaintext, Bytes aad, uint8_t *out);
 
 /* The same with a given nonce. Only for tests with known answers. */
-void envelope_seal_with_nonce(Key &key, dbcrypt_form form, Bytes plaintext, Bytes aad,
+void envelope_seal_with_nonce(Key &key, dbcrypt_encoding encoding, Bytes plaintext, Bytes aad,
 							  const uint8_t *nonce, uint8_t *out);
 
 /* Decrypts. The caller has checked that the header names this key. */
-dbcrypt_status envelope_open(Key &key, dbcrypt_form form, Bytes envelope, Bytes aad, uint8_t *out,
-							 size_t *plaintext_size);
+dbcrypt_status envelope_open(Key &key, dbcrypt_encoding encoding, Bytes envelope, Bytes aad,
+							 uint8_t *out, size_t *plaintext_size);
 
 /*
  * Decrypts under one key and encrypts under another, with a new nonce. out has
  * envelope.size() bytes and does not overlap the envelope.
  */
-dbcrypt_status envelope_reseal(Key &from, Key &to, dbcrypt_form form, Bytes envelope, Bytes aad,
-							   uint8_t *out);
+dbcrypt_status envelope_reseal(Key &from, Key &to, dbcrypt_encoding encoding, Bytes envelope,
+							   Bytes aad, uint8_t *out);
 
 } // namespace dbcrypt
 

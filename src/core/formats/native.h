@@ -15,15 +15,15 @@
 namespace dbcrypt
 {
 
-dbcrypt_status native_encrypt(Keyring &keyring, dbcrypt_form form, Bytes plaintext, Bytes aad,
-							  uint8_t *out);
+dbcrypt_status native_encrypt(Keyring &keyring, dbcrypt_encoding encoding, Bytes plaintext,
+							  Bytes aad, uint8_t *out);
 
 /* keyring.last() is then the key that the envelope names, if it is loaded. */
-dbcrypt_status native_decrypt(Keyring &keyring, dbcrypt_form form, Bytes envelope, Bytes aad,
-							  uint8_t *out, size_t *plaintext_size);
+dbcrypt_status native_decrypt(Keyring &keyring, dbcrypt_encoding encoding, Bytes envelope,
+							  Bytes aad, uint8_t *out, size_t *plaintext_size);
 
-dbcrypt_status native_reencrypt(Keyring &keyring, dbcrypt_form form, Bytes envelope, Bytes aad,
-								uint8_t *out, bool *changed);
+dbcrypt_status native_reencrypt(Keyring &keyring, dbcrypt_encoding encoding, Bytes envelope,
+								Bytes aad, uint8_t *out, bool *changed);
 
 } // namespace dbcrypt
 

@@ -27,18 +27,18 @@ struct dbcrypt_scheme
 	virtual const char *key_name(const dbcrypt::Key &key) const;
 	virtual dbcrypt_cell_kind inspect(const dbcrypt_cell &cell) const;
 
-	virtual size_t open_max_size(dbcrypt_form form, size_t value_size) const = 0;
+	virtual size_t open_max_size(dbcrypt_encoding encoding, size_t value_size) const = 0;
 	virtual dbcrypt_status open(dbcrypt::Keyring &keyring, const dbcrypt_context &context,
 								const dbcrypt_cell &cell, uint8_t *out, size_t *plaintext_size,
 								size_t *key) const = 0;
 	virtual dbcrypt_status identify(dbcrypt::Keyring &keyring, const dbcrypt_context &context,
 									const dbcrypt_cell &cell, uint8_t *out, char *key_id) const = 0;
 
-	virtual size_t seal_max_size(dbcrypt_form form, size_t plaintext_size) const = 0;
+	virtual size_t seal_max_size(dbcrypt_encoding encoding, size_t plaintext_size) const = 0;
 	virtual dbcrypt_status seal(dbcrypt::Keyring &keyring, const dbcrypt_context &context,
 								dbcrypt::Bytes plaintext, dbcrypt_sealed *out) const = 0;
 
-	virtual size_t rotate_max_size(dbcrypt_form form, const dbcrypt_cell &cell) const = 0;
+	virtual size_t rotate_max_size(dbcrypt_encoding encoding, const dbcrypt_cell &cell) const = 0;
 	virtual dbcrypt_status rotate(dbcrypt::Keyring &keyring, const dbcrypt_context &context,
 								  const dbcrypt_cell &cell, dbcrypt_sealed *out,
 								  bool *changed) const = 0;

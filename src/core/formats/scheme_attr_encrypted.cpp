@@ -63,12 +63,12 @@ public:
 	AttrEncryptedScheme() : GcmScheme(attr_encrypted_traits, false) {}
 
 protected:
-	bool parse(dbcrypt_form form, const Key &, const dbcrypt_cell &cell, uint8_t *buffer,
+	bool parse(dbcrypt_encoding encoding, const Key &, const dbcrypt_cell &cell, uint8_t *buffer,
 			   Parts *parts) const override
 	{
 		if (cell.companion == nullptr)
 			return false;
-		if (form == DBCRYPT_BINARY)
+		if (encoding == DBCRYPT_ENCODING_BINARY)
 		{
 			if (cell.companion_size != nonce_size)
 				return false;
@@ -85,16 +85,16 @@ protected:
 		return split_blob({buffer, size}, parts);
 	}
 
-	size_t encoded_size(dbcrypt_form form, size_t blob_size) const override
+	size_t encoded_size(dbcrypt_encoding encoding, size_t blob_size) const override
 	{
-		return form == DBCRYPT_TEXT ? lines_size(blob_size) : blob_size;
+		return encoding == DBCRYPT_ENCODING_TEXT ? lines_size(blob_size) : blob_size;
 	}
 
-	void encode(dbcrypt_form form, const Key &, const uint8_t *nonce, Bytes blob,
+	void encode(dbcrypt_encoding encoding, const Key &, const uint8_t *nonce, Bytes blob,
 				dbcrypt_sealed *out) const override
 	{
 		out->companion_is_null = false;
-		if (form == DBCRYPT_BINARY)
+		if (encoding == DBCRYPT_ENCODING_BINARY)
 		{
 			out->companion_size = nonce_size;
 			std::memcpy(out->companion, nonce, nonce_size);

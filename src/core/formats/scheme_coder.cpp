@@ -56,7 +56,7 @@ protected:
 		return keyring.find_coder(id);
 	}
 
-	bool parse(dbcrypt_form, const Key &, const dbcrypt_cell &cell, uint8_t *buffer,
+	bool parse(dbcrypt_encoding, const Key &, const dbcrypt_cell &cell, uint8_t *buffer,
 			   Parts *parts) const override
 	{
 		size_t size;
@@ -64,12 +64,12 @@ protected:
 			   split_blob({buffer, size}, parts);
 	}
 
-	size_t encoded_size(dbcrypt_form, size_t blob_size) const override
+	size_t encoded_size(dbcrypt_encoding, size_t blob_size) const override
 	{
 		return base64_encoded_size(blob_size);
 	}
 
-	void encode(dbcrypt_form, const Key &key, const uint8_t *, Bytes blob,
+	void encode(dbcrypt_encoding, const Key &key, const uint8_t *, Bytes blob,
 				dbcrypt_sealed *out) const override
 	{
 		base64_encode(blob.data(), blob.size(), out->value);

@@ -36,7 +36,7 @@ public:
 	ContainariumScheme() : GcmScheme(containarium_traits, false) {}
 
 protected:
-	bool parse(dbcrypt_form, const Key &, const dbcrypt_cell &cell, uint8_t *,
+	bool parse(dbcrypt_encoding, const Key &, const dbcrypt_cell &cell, uint8_t *,
 			   Parts *parts) const override
 	{
 		if (cell.companion == nullptr || cell.companion_size != nonce_size)
@@ -45,9 +45,9 @@ protected:
 		return split_blob({cell.value, cell.value_size}, parts);
 	}
 
-	size_t encoded_size(dbcrypt_form, size_t blob_size) const override { return blob_size; }
+	size_t encoded_size(dbcrypt_encoding, size_t blob_size) const override { return blob_size; }
 
-	void encode(dbcrypt_form, const Key &, const uint8_t *nonce, Bytes,
+	void encode(dbcrypt_encoding, const Key &, const uint8_t *nonce, Bytes,
 				dbcrypt_sealed *out) const override
 	{
 		out->companion_is_null = false;

@@ -62,33 +62,33 @@ GcmScheme::split_blob(Bytes blob, Parts *parts) const
 
 /* Size of the largest blob that a value of this size can hold. */
 size_t
-GcmScheme::blob_limit(dbcrypt_form form, size_t value_size) const
+GcmScheme::blob_limit(dbcrypt_encoding encoding, size_t value_size) const
 {
-	return form == DBCRYPT_TEXT ? base64_reader_max_size(value_size) : value_size;
+	return encoding == DBCRYPT_ENCODING_TEXT ? base64_reader_max_size(value_size) : value_size;
 }
 
 size_t
-GcmScheme::open_max_size(dbcrypt_form form, size_t value_size) const
+GcmScheme::open_max_size(dbcrypt_encoding encoding, size_t value_size) const
 {
-	return blob_limit(form, value_size);
+	return blob_limit(encoding, value_size);
 }
 
 size_t
-GcmScheme::seal_max_size(dbcrypt_form form, size_t plaintext_size) const
+GcmScheme::seal_max_size(dbcrypt_encoding encoding, size_t plaintext_size) const
 {
 	if (plaintext_size > plaintext_limit)
 		return SIZE_MAX;
-	return encoded_size(form, nonce_prefix_ + plaintext_size + Aead::tag_size);
+	return encoded_size(encoding, nonce_prefix_ + plaintext_size + Aead::tag_size);
 }
 
 size_t
-GcmScheme::rotate_max_size(dbcrypt_form form, const dbcrypt_cell &cell) const
+GcmScheme::rotate_max_size(dbcrypt_encoding encoding, const dbcrypt_cell &cell) const
 {
 	if (inspect(cell) == DBCRYPT_CELL_PLAINTEXT)
-		return seal_max_size(form, cell.value_size);
-	const size_t limit = blob_limit(form, cell.value_size);
+		return seal_max_size(encoding, cell.value_size);
+	const size_t limit = blob_limit(encoding, cell.value_size);
 	const size_t overhead = nonce_prefix_ + Aead::tag_size;
-	return seal_max_size(form, limit > overhead ? limit - overhead : 0);
+	return seal_max_size(encoding, limit > overhead ? limit - overhead : 0);
 }
 
 /*
@@ -100,7 +100,7 @@ GcmScheme::open_with(Key &key, const dbcrypt_context &context, const dbcrypt_cel
 					 uint8_t *buffer, size_t *plaintext_size) const
 {
 	Parts parts;
-	if (!parse(context.form, key, cell, buffer, &parts))
+	if (!parse(context.encoding, key, cell, buffer, &parts))
 		return DBCRYPT_NOT_AN_ENVELOPE;
 	*plaintext_size = parts.sealed.size() - Aead::tag_size;
 	return aead_of(key, context)
@@ -152,7 +152,7 @@ dbcrypt_status
 GcmScheme::open(Keyring &keyring, const dbcrypt_context &context, const dbcrypt_cell &cell,
 				uint8_t *out, size_t *plaintext_size, size_t *key) const
 {
-	const size_t max_size = open_max_size(context.form, cell.value_size);
+	const size_t max_size = open_max_size(context.encoding, cell.value_size);
 	WipeUnlessKept wipe(out, max_size);
 	if (max_size < nonce_prefix_ + Aead::tag_size)
 		return DBCRYPT_NOT_AN_ENVELOPE;
@@ -205,8 +205,8 @@ GcmScheme::seal_at(Key &key, const dbcrypt_context &context, Bytes plaintext, co
 	const size_t blob_size = nonce_prefix_ + plaintext.size() + Aead::tag_size;
 	aead_of(key, context).seal(nonce, aad(context), plaintext, blob + nonce_prefix_);
 	std::memcpy(blob, nonce, nonce_prefix_);
-	out->value_size = encoded_size(context.form, blob_size);
-	encode(context.form, key, nonce, {blob, blob_size}, out);
+	out->value_size = encoded_size(context.encoding, blob_size);
+	encode(context.encoding, key, nonce, {blob, blob_size}, out);
 }
 
 void
@@ -216,7 +216,7 @@ GcmScheme::seal_with_nonce(Key &key, const dbcrypt_context &context, Bytes plain
 	const size_t blob_size = nonce_prefix_ + plaintext.size() + Aead::tag_size;
 	reset(out);
 	seal_at(key, context, plaintext, nonce,
-			out->value + (encoded_size(context.form, blob_size) - blob_size), out);
+			out->value + (encoded_size(context.encoding, blob_size) - blob_size), out);
 }
 
 dbcrypt_status
@@ -230,7 +230,7 @@ GcmScheme::seal(Keyring &keyring, const dbcrypt_context &context, Bytes plaintex
 	Key *const key = keyring.primary(&status);
 	if (key == nullptr)
 		return status;
-	if (seal_max_size(context.form, plaintext.size()) == SIZE_MAX)
+	if (seal_max_size(context.encoding, plaintext.size()) == SIZE_MAX)
 		return DBCRYPT_TOO_LARGE;
 	uint8_t nonce[nonce_size];
 	make_nonce(plaintext, nonce);
@@ -260,8 +260,8 @@ GcmScheme::rotate(Keyring &keyring, const dbcrypt_context &context, const dbcryp
 	if (traits.names_key && keyring.size() > 0 && find_named(keyring, cell) == 0)
 		return DBCRYPT_OK;
 
-	const size_t max_size = rotate_max_size(context.form, cell);
-	const size_t limit = blob_limit(context.form, cell.value_size);
+	const size_t max_size = rotate_max_size(context.encoding, cell);
+	const size_t limit = blob_limit(context.encoding, cell.value_size);
 	if (max_size == SIZE_MAX)
 		return DBCRYPT_TOO_LARGE;
 	if (limit < nonce_prefix_ + Aead::tag_size)

@@ -23,15 +23,15 @@ public:
 		: dbcrypt_scheme(its_traits), nonce_prefix_(nonce_in_front ? nonce_size : 0)
 	{}
 
-	size_t open_max_size(dbcrypt_form form, size_t value_size) const override;
+	size_t open_max_size(dbcrypt_encoding encoding, size_t value_size) const override;
 	dbcrypt_status open(Keyring &keyring, const dbcrypt_context &context, const dbcrypt_cell &cell,
 						uint8_t *out, size_t *plaintext_size, size_t *key) const override;
 	dbcrypt_status identify(Keyring &keyring, const dbcrypt_context &context,
 							const dbcrypt_cell &cell, uint8_t *out, char *key_id) const override;
-	size_t seal_max_size(dbcrypt_form form, size_t plaintext_size) const override;
+	size_t seal_max_size(dbcrypt_encoding encoding, size_t plaintext_size) const override;
 	dbcrypt_status seal(Keyring &keyring, const dbcrypt_context &context, Bytes plaintext,
 						dbcrypt_sealed *out) const override;
-	size_t rotate_max_size(dbcrypt_form form, const dbcrypt_cell &cell) const override;
+	size_t rotate_max_size(dbcrypt_encoding encoding, const dbcrypt_cell &cell) const override;
 	dbcrypt_status rotate(Keyring &keyring, const dbcrypt_context &context,
 						  const dbcrypt_cell &cell, dbcrypt_sealed *out,
 						  bool *changed) const override;
@@ -57,18 +57,18 @@ protected:
 	 * point into the cell. parts->sealed has at least the size of a tag. False for a
 	 * malformed cell.
 	 */
-	virtual bool parse(dbcrypt_form form, const Key &key, const dbcrypt_cell &cell, uint8_t *buffer,
-					   Parts *parts) const = 0;
+	virtual bool parse(dbcrypt_encoding encoding, const Key &key, const dbcrypt_cell &cell,
+					   uint8_t *buffer, Parts *parts) const = 0;
 
 	/* Bytes of the value that encodes a blob of this size. */
-	virtual size_t encoded_size(dbcrypt_form form, size_t blob_size) const = 0;
+	virtual size_t encoded_size(dbcrypt_encoding encoding, size_t blob_size) const = 0;
 
 	/*
 	 * Writes the value, and the companion where the scheme has one. The blob lies in
 	 * out->value: at the end of the encoded_size bytes, or behind them. It may be
 	 * overwritten. The companion is NULL before the call.
 	 */
-	virtual void encode(dbcrypt_form form, const Key &key, const uint8_t *nonce, Bytes blob,
+	virtual void encode(dbcrypt_encoding encoding, const Key &key, const uint8_t *nonce, Bytes blob,
 						dbcrypt_sealed *out) const = 0;
 
 	/*
@@ -88,7 +88,7 @@ protected:
 
 private:
 	Aad aad(const dbcrypt_context &context) const;
-	size_t blob_limit(dbcrypt_form form, size_t value_size) const;
+	size_t blob_limit(dbcrypt_encoding encoding, size_t value_size) const;
 	dbcrypt_status open_with(Key &key, const dbcrypt_context &context, const dbcrypt_cell &cell,
 							 uint8_t *buffer, size_t *plaintext_size) const;
 	dbcrypt_status find_and_open(Keyring &keyring, const dbcrypt_context &context,

@@ -42,7 +42,7 @@ public:
 	GitlabTokenScheme() : GcmScheme(gitlab_token_traits, false) {}
 
 protected:
-	bool parse(dbcrypt_form, const Key &key, const dbcrypt_cell &cell, uint8_t *buffer,
+	bool parse(dbcrypt_encoding, const Key &key, const dbcrypt_cell &cell, uint8_t *buffer,
 			   Parts *parts) const override
 	{
 		Bytes text(cell.value, cell.value_size);
@@ -70,12 +70,12 @@ protected:
 				"0123456789abcdef"[i % 2 == 0 ? digest[i / 2] >> 4 : digest[i / 2] & 15]);
 	}
 
-	size_t encoded_size(dbcrypt_form, size_t blob_size) const override
+	size_t encoded_size(dbcrypt_encoding, size_t blob_size) const override
 	{
 		return 1 + base64_encoded_size(blob_size) + nonce_size;
 	}
 
-	void encode(dbcrypt_form, const Key &, const uint8_t *nonce, Bytes blob,
+	void encode(dbcrypt_encoding, const Key &, const uint8_t *nonce, Bytes blob,
 				dbcrypt_sealed *out) const override
 	{
 		out->value[0] = bar;

@@ -58,25 +58,25 @@ protected:
 		return key.derived({context.table, context.table_size}, info);
 	}
 
-	bool parse(dbcrypt_form form, const Key &, const dbcrypt_cell &cell, uint8_t *buffer,
+	bool parse(dbcrypt_encoding encoding, const Key &, const dbcrypt_cell &cell, uint8_t *buffer,
 			   Parts *parts) const override
 	{
-		if (form == DBCRYPT_BINARY)
+		if (encoding == DBCRYPT_ENCODING_BINARY)
 			return split_blob({cell.value, cell.value_size}, parts);
 		size_t size;
 		return base64_decode_as(reader_, cell.value, cell.value_size, buffer, &size) &&
 			   split_blob({buffer, size}, parts);
 	}
 
-	size_t encoded_size(dbcrypt_form form, size_t blob_size) const override
+	size_t encoded_size(dbcrypt_encoding encoding, size_t blob_size) const override
 	{
-		return form == DBCRYPT_TEXT ? base64_encoded_size(blob_size) : blob_size;
+		return encoding == DBCRYPT_ENCODING_TEXT ? base64_encoded_size(blob_size) : blob_size;
 	}
 
-	void encode(dbcrypt_form form, const Key &, const uint8_t *, Bytes blob,
+	void encode(dbcrypt_encoding encoding, const Key &, const uint8_t *, Bytes blob,
 				dbcrypt_sealed *out) const override
 	{
-		if (form == DBCRYPT_TEXT)
+		if (encoding == DBCRYPT_ENCODING_TEXT)
 			base64_encode(blob.data(), blob.size(), out->value);
 	}
 

@@ -52,16 +52,16 @@ public:
 
 	const char *key_name(const Key &key) const override { return key.id_text(); }
 
-	size_t open_max_size(dbcrypt_form form, size_t value_size) const override
+	size_t open_max_size(dbcrypt_encoding encoding, size_t value_size) const override
 	{
-		return envelope_decrypt_max_size(form, value_size);
+		return envelope_decrypt_max_size(encoding, value_size);
 	}
 
 	dbcrypt_status open(Keyring &keyring, const dbcrypt_context &context, const dbcrypt_cell &cell,
 						uint8_t *out, size_t *plaintext_size, size_t *key) const override
 	{
-		const auto status = native_decrypt(keyring, context.form, value_of(cell), aad_of(context),
-										   out, plaintext_size);
+		const auto status = native_decrypt(keyring, context.encoding, value_of(cell),
+										   aad_of(context), out, plaintext_size);
 		/* native_decrypt remembers the key that it used. */
 		*key = keyring.last();
 		return status;
@@ -72,26 +72,27 @@ public:
 	{
 		KeyId id;
 		key_id[0] = '\0';
-		const auto status = envelope_read_header(context.form, cell.value, cell.value_size, &id);
+		const auto status =
+			envelope_read_header(context.encoding, cell.value, cell.value_size, &id);
 		if (status == DBCRYPT_OK)
 			encode_key_id(id, key_id);
 		return status;
 	}
 
-	size_t seal_max_size(dbcrypt_form form, size_t plaintext_size) const override
+	size_t seal_max_size(dbcrypt_encoding encoding, size_t plaintext_size) const override
 	{
-		return envelope_size(form, plaintext_size);
+		return envelope_size(encoding, plaintext_size);
 	}
 
 	dbcrypt_status seal(Keyring &keyring, const dbcrypt_context &context, Bytes plaintext,
 						dbcrypt_sealed *out) const override
 	{
 		no_companion(out);
-		out->value_size = envelope_size(context.form, plaintext.size());
-		return native_encrypt(keyring, context.form, plaintext, aad_of(context), out->value);
+		out->value_size = envelope_size(context.encoding, plaintext.size());
+		return native_encrypt(keyring, context.encoding, plaintext, aad_of(context), out->value);
 	}
 
-	size_t rotate_max_size(dbcrypt_form, const dbcrypt_cell &cell) const override
+	size_t rotate_max_size(dbcrypt_encoding, const dbcrypt_cell &cell) const override
 	{
 		return cell.value_size;
 	}
@@ -105,8 +106,8 @@ public:
 		if (cell.value == nullptr)
 			return DBCRYPT_OK;
 		out->value_size = cell.value_size;
-		return native_reencrypt(keyring, context.form, value_of(cell), aad_of(context), out->value,
-								changed);
+		return native_reencrypt(keyring, context.encoding, value_of(cell), aad_of(context),
+								out->value, changed);
 	}
 };
 

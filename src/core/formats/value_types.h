@@ -10,11 +10,11 @@
 #include <stdint.h>
 
 /* How a value is stored: in a bytea or in a text column. */
-typedef enum dbcrypt_form
+typedef enum dbcrypt_encoding
 {
-	DBCRYPT_BINARY,
-	DBCRYPT_TEXT
-} dbcrypt_form;
+	DBCRYPT_ENCODING_BINARY,
+	DBCRYPT_ENCODING_TEXT
+} dbcrypt_encoding;
 
 typedef enum dbcrypt_companion
 {
@@ -41,7 +41,7 @@ typedef struct dbcrypt_scheme_traits
 /* What a value of a column is encrypted with. A pointer may be NULL if its size is 0. */
 typedef struct dbcrypt_context
 {
-	dbcrypt_form form;
+	dbcrypt_encoding encoding;
 	const uint8_t *aad;
 	size_t aad_size;
 	const uint8_t *table; /* lockbox: HKDF's salt */
@@ -70,7 +70,7 @@ typedef enum dbcrypt_cell_kind
 	DBCRYPT_CELL_ENCRYPTED	/* everything else, also malformed values */
 } dbcrypt_cell_kind;
 
-#define DBCRYPT_COMPANION_ROOM 24
+#define DBCRYPT_COMPANION_MAX_SIZE 24
 
 /* A new value and companion. value is the caller's buffer, of the max size asked for. */
 typedef struct dbcrypt_sealed
@@ -79,7 +79,7 @@ typedef struct dbcrypt_sealed
 	size_t value_size;
 	bool companion_is_null; /* always, if the scheme has none */
 	size_t companion_size;
-	uint8_t companion[DBCRYPT_COMPANION_ROOM];
+	uint8_t companion[DBCRYPT_COMPANION_MAX_SIZE];
 } dbcrypt_sealed;
 
 #endif
