@@ -12,7 +12,7 @@ MODULE_big = dbcrypt
 PGFILEDESC = "dbcrypt - encrypt column values and rotate their keys inside the database"
 DATA = $(wildcard sql/dbcrypt--*.sql)
 
-CORE_OBJS = $(patsubst %.cpp,%.o,$(sort $(wildcard src/core/*.cpp)))
+CORE_OBJS = $(patsubst %.cpp,%.o,$(sort $(wildcard src/core/*/*.cpp)))
 SHIM_OBJS = $(patsubst %.c,%.o,$(sort $(shell find src/pg -name "*.c")))
 OBJS = $(SHIM_OBJS) $(CORE_OBJS)
 DEPS = $(OBJS:.o=.d)

@@ -7,7 +7,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
-#include "core/core.h"
+#include "core/api/status.h"
 #include "health/check_launcher.h"
 #include "keys/log_masking.h"
 #include "keys/session_keyring.h"

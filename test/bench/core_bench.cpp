@@ -17,8 +17,9 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
-#include "base64.h"
-#include "core.h"
+#include "api/scheme.h"
+#include "api/value.h"
+#include "crypto/base64.h"
 
 namespace
 {
@@ -133,7 +134,7 @@ bench_size(size_t size, size_t repeats, dbcrypt_ring *ring)
 	Bare bare;
 	std::vector<uint8_t> plaintext(size, 'x');
 	std::vector<uint8_t> out(size + overhead);
-	std::vector<uint8_t> text(dbcrypt_envelope_size(DBCRYPT_TEXT, size));
+	std::vector<uint8_t> text(dbcrypt_envelope_size(DBCRYPT_ENCODING_TEXT, size));
 	std::vector<uint8_t> opened(text.size());
 	const std::string label = std::to_string(size) + " bytes";
 	const auto bare_encrypt = [&](size_t n)
@@ -148,15 +149,15 @@ bench_size(size_t size, size_t repeats, dbcrypt_ring *ring)
 	};
 	std::vector<uint8_t> envelope(size + overhead);
 
-	for (const auto form : {DBCRYPT_BINARY, DBCRYPT_TEXT})
+	for (const auto encoding : {DBCRYPT_ENCODING_BINARY, DBCRYPT_ENCODING_TEXT})
 	{
-		auto &token = form == DBCRYPT_TEXT ? text : envelope;
-		const char *const kind = form == DBCRYPT_TEXT ? " text" : " bytea";
+		auto &token = encoding == DBCRYPT_ENCODING_TEXT ? text : envelope;
+		const char *const kind = encoding == DBCRYPT_ENCODING_TEXT ? " text" : " bytea";
 		compare(("encrypt " + label + kind).c_str(), repeats,
 				[&](size_t n)
 				{
 					for (size_t i = 0; i < n; i++)
-						require(dbcrypt_encrypt(ring, form, plaintext.data(), size, nullptr, 0,
+						require(dbcrypt_encrypt(ring, encoding, plaintext.data(), size, nullptr, 0,
 												token.data()) == DBCRYPT_OK);
 				},
 				"bare", bare_encrypt);
@@ -165,8 +166,8 @@ bench_size(size_t size, size_t repeats, dbcrypt_ring *ring)
 				{
 					size_t opened_size;
 					for (size_t i = 0; i < n; i++)
-						require(dbcrypt_decrypt(ring, form, token.data(), token.size(), nullptr, 0,
-												opened.data(), &opened_size) == DBCRYPT_OK);
+						require(dbcrypt_decrypt(ring, encoding, token.data(), token.size(), nullptr,
+												0, opened.data(), &opened_size) == DBCRYPT_OK);
 				},
 				"bare", bare_decrypt);
 	}
@@ -211,14 +212,15 @@ public:
 		: scheme(its_scheme), ring(its_ring)
 	{
 		const std::vector<uint8_t> plaintext(size, 'x');
-		context.form = dbcrypt_scheme_traits_of(scheme)->text ? DBCRYPT_TEXT : DBCRYPT_BINARY;
-		value.resize(dbcrypt_scheme_seal_room(scheme, context.form, size));
+		context.encoding = dbcrypt_scheme_traits_of(scheme)->text ? DBCRYPT_ENCODING_TEXT
+																  : DBCRYPT_ENCODING_BINARY;
+		value.resize(dbcrypt_scheme_seal_max_size(scheme, context.encoding, size));
 		sealed.value = value.data();
 		require(dbcrypt_scheme_seal(scheme, old, &context, plaintext.data(), size, &sealed) ==
 				DBCRYPT_OK);
 		cell = {sealed.value, sealed.value_size,
 				sealed.companion_is_null ? nullptr : sealed.companion, sealed.companion_size};
-		room.resize(dbcrypt_scheme_rotate_room(scheme, context.form, &cell));
+		room.resize(dbcrypt_scheme_rotate_max_size(scheme, context.encoding, &cell));
 	}
 	Rotation(const Rotation &) = delete;
 	Rotation &operator=(const Rotation &) = delete;

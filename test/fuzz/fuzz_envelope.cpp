@@ -10,8 +10,9 @@
 #include <string>
 #include <vector>
 
-#include "base64.h"
-#include "core.h"
+#include "api/scheme.h"
+#include "api/value.h"
+#include "crypto/base64.h"
 
 namespace
 {
@@ -39,11 +40,11 @@ test_ring()
 
 /* A header of the second key, from a value that was sealed under it. */
 void
-mend_header(dbcrypt_form form, std::vector<uint8_t> &value)
+mend_header(dbcrypt_encoding encoding, std::vector<uint8_t> &value)
 {
 	char canary[DBCRYPT_CANARY_SIZE + 1];
 	require(dbcrypt_make_canary(test_ring(), 1, canary) == DBCRYPT_OK);
-	if (form == DBCRYPT_TEXT)
+	if (encoding == DBCRYPT_ENCODING_TEXT)
 	{
 		if (value.size() >= 16)
 			std::memcpy(value.data(), canary, 16);
@@ -58,18 +59,18 @@ mend_header(dbcrypt_form form, std::vector<uint8_t> &value)
 
 /* What opens must have been sealed by us: fuzzing cannot forge a tag. */
 void
-open_anything(dbcrypt_form form, const std::vector<uint8_t> &value)
+open_anything(dbcrypt_encoding encoding, const std::vector<uint8_t> &value)
 {
 	dbcrypt_ring *const ring = test_ring();
 	char id[DBCRYPT_KEY_ID_LEN + 1];
-	const auto header = dbcrypt_read_header(form, value.data(), value.size(), id);
-	std::vector<uint8_t> out(dbcrypt_decrypt_room(form, value.size()));
+	const auto header = dbcrypt_read_header(encoding, value.data(), value.size(), id);
+	std::vector<uint8_t> out(dbcrypt_decrypt_max_size(encoding, value.size()));
 	size_t size;
-	require(dbcrypt_decrypt(ring, form, value.data(), value.size(), nullptr, 0, out.data(),
+	require(dbcrypt_decrypt(ring, encoding, value.data(), value.size(), nullptr, 0, out.data(),
 							&size) != DBCRYPT_OK);
 	std::vector<uint8_t> moved(value.size());
 	bool changed;
-	const auto status = dbcrypt_reencrypt(ring, form, value.data(), value.size(), nullptr, 0,
+	const auto status = dbcrypt_reencrypt(ring, encoding, value.data(), value.size(), nullptr, 0,
 										  moved.data(), &changed);
 	require(!changed);
 	require(header == DBCRYPT_OK || status == header);
@@ -77,15 +78,15 @@ open_anything(dbcrypt_form form, const std::vector<uint8_t> &value)
 
 /* Any plaintext goes there and back. */
 void
-round_trip(dbcrypt_form form, const std::vector<uint8_t> &plaintext)
+round_trip(dbcrypt_encoding encoding, const std::vector<uint8_t> &plaintext)
 {
 	dbcrypt_ring *const ring = test_ring();
-	std::vector<uint8_t> value(dbcrypt_envelope_size(form, plaintext.size()));
-	require(dbcrypt_encrypt(ring, form, plaintext.data(), plaintext.size(), plaintext.data(),
+	std::vector<uint8_t> value(dbcrypt_envelope_size(encoding, plaintext.size()));
+	require(dbcrypt_encrypt(ring, encoding, plaintext.data(), plaintext.size(), plaintext.data(),
 							plaintext.size() / 2, value.data()) == DBCRYPT_OK);
-	std::vector<uint8_t> out(dbcrypt_decrypt_room(form, value.size()));
+	std::vector<uint8_t> out(dbcrypt_decrypt_max_size(encoding, value.size()));
 	size_t size;
-	require(dbcrypt_decrypt(ring, form, value.data(), value.size(), plaintext.data(),
+	require(dbcrypt_decrypt(ring, encoding, value.data(), value.size(), plaintext.data(),
 							plaintext.size() / 2, out.data(), &size) == DBCRYPT_OK);
 	out.resize(size);
 	require(out == plaintext);
@@ -98,11 +99,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size == 0)
 		return 0;
-	const auto form = (data[0] & 1) != 0 ? DBCRYPT_TEXT : DBCRYPT_BINARY;
+	const auto encoding = (data[0] & 1) != 0 ? DBCRYPT_ENCODING_TEXT : DBCRYPT_ENCODING_BINARY;
 	std::vector<uint8_t> value(data + 1, data + size);
-	round_trip(form, value);
+	round_trip(encoding, value);
 	if ((data[0] & 2) != 0)
-		mend_header(form, value);
-	open_anything(form, value);
+		mend_header(encoding, value);
+	open_anything(encoding, value);
 	return 0;
 }

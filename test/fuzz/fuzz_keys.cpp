@@ -6,7 +6,8 @@
 #include <string>
 #include <string_view>
 
-#include "core.h"
+#include "api/scheme.h"
+#include "api/value.h"
 
 namespace
 {

@@ -10,7 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "core.h"
+#include "api/scheme.h"
+#include "api/value.h"
 
 namespace
 {
@@ -64,7 +65,7 @@ opens(const dbcrypt_scheme *scheme, dbcrypt_ring *ring, const dbcrypt_context &c
 	  const Row &row, Octets *plaintext)
 {
 	const auto cell = row.cell();
-	plaintext->resize(dbcrypt_scheme_open_room(scheme, context.form, cell.value_size));
+	plaintext->resize(dbcrypt_scheme_open_max_size(scheme, context.encoding, cell.value_size));
 	size_t size = 0;
 	size_t key;
 	const auto status =
@@ -81,7 +82,7 @@ rotate_anything(const dbcrypt_scheme *scheme, dbcrypt_ring *ring, const dbcrypt_
 	const auto cell = row.cell();
 	Octets before;
 	const bool opened = opens(scheme, ring, context, row, &before);
-	Octets value(dbcrypt_scheme_rotate_room(scheme, context.form, &cell));
+	Octets value(dbcrypt_scheme_rotate_max_size(scheme, context.encoding, &cell));
 	dbcrypt_sealed sealed;
 	sealed.value = value.data();
 	bool changed;
@@ -111,8 +112,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const auto *const scheme = dbcrypt_scheme_at(data[0] % 7);
 	const auto *const traits = dbcrypt_scheme_traits_of(scheme);
 	dbcrypt_context context = {};
-	context.form =
-		(traits->text && (data[1] & 1) != 0) || !traits->binary ? DBCRYPT_TEXT : DBCRYPT_BINARY;
+	context.encoding = (traits->text && (data[1] & 1) != 0) || !traits->binary
+						   ? DBCRYPT_ENCODING_TEXT
+						   : DBCRYPT_ENCODING_BINARY;
 	const size_t companion_size = std::min<size_t>(data[2], size - 3);
 	Row row;
 	row.companion_is_null = (data[1] & 2) != 0;
@@ -121,7 +123,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	rotate_anything(scheme, ring, context, row);
 
 	/* The value as a plaintext under the older key, in the scheme's own spelling. */
-	Octets value(dbcrypt_scheme_seal_room(scheme, context.form, row.value.size()));
+	Octets value(dbcrypt_scheme_seal_max_size(scheme, context.encoding, row.value.size()));
 	dbcrypt_sealed sealed;
 	sealed.value = value.data();
 	require(dbcrypt_scheme_seal(scheme, old, &context, row.value.data(), row.value.size(),

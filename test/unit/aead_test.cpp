@@ -1,12 +1,12 @@
-#include "aead.h"
+#include "crypto/aead_choice.h"
 
 #include <random>
 
 #include <openssl/evp.h>
 
-#include "aead_ipsec_mb.h"
-#include "aead_openssl.h"
-#include "failure.h"
+#include "crypto/aead_ipsec_mb.h"
+#include "crypto/aead_openssl.h"
+#include "crypto/core_error.h"
 #include "support.h"
 
 using namespace dbcrypt;
@@ -48,7 +48,7 @@ makers()
 {
 	std::vector<Maker> all{Maker::openssl, Maker::chosen};
 #ifdef DBCRYPT_IPSEC_MB
-	if (IpsecMbAead::usable())
+	if (IpsecMbAead::is_supported())
 		all.push_back(Maker::ipsec_mb);
 #endif
 	return all;
@@ -197,6 +197,6 @@ TEST(MakeAeadDeathTest, KeepsToOpenSslUnderFips)
 TEST(MakeAead, ChoosesTheFaster)
 {
 	const auto aead = make_aead(secret(Octets(32, 5)));
-	EXPECT_EQ(dynamic_cast<IpsecMbAead *>(aead.get()) != nullptr, IpsecMbAead::usable());
+	EXPECT_EQ(dynamic_cast<IpsecMbAead *>(aead.get()) != nullptr, IpsecMbAead::is_supported());
 }
 #endif

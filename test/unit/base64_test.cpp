@@ -1,4 +1,4 @@
-#include "base64.h"
+#include "crypto/base64.h"
 
 #include <cstring>
 
@@ -23,7 +23,7 @@ std::string
 decoded(std::string_view in)
 {
 	const Octets source = octets(in);
-	Octets out(base64_decoded_room(in.size()));
+	Octets out(base64_decoded_max_size(in.size()));
 	size_t size = 0;
 	if (!base64_decode(source.data(), source.size(), out.data(), &size))
 		return "!";

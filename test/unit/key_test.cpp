@@ -1,6 +1,6 @@
-#include "key.h"
+#include "keys/key.h"
 
-#include "derive.h"
+#include "crypto/kdf.h"
 
 #include "support.h"
 
@@ -60,7 +60,7 @@ TEST(Key, TextIsCutAtAWholeCharacterAndFilledUp)
 TEST(Key, IdIsTheStartOfSha256)
 {
 	char id[DBCRYPT_KEY_ID_LEN + 1];
-	spell_key_id(key_id_of(secret(Octets(32, 0))), id);
+	encode_key_id(key_id_of(secret(Octets(32, 0))), id);
 	/* SHA-256 of 32 zero bytes: 66687aadf862bd776c8fc18b8e9f8e20... */
 	EXPECT_STREQ(id, "66687aadf862bd");
 }

@@ -1,10 +1,10 @@
-#include "scheme.h"
+#include "formats/scheme.h"
 
 #include <optional>
 #include <set>
 
-#include "base64.h"
-#include "scheme_gcm.h"
+#include "crypto/base64.h"
+#include "formats/scheme_gcm.h"
 #include "support.h"
 
 using namespace dbcrypt;
@@ -37,14 +37,14 @@ struct Row
 /* What a column's values are used with; owns its bytes. */
 struct Place
 {
-	dbcrypt_form form = DBCRYPT_TEXT;
+	dbcrypt_encoding encoding = DBCRYPT_ENCODING_TEXT;
 	Octets aad = {};
 	Octets table = {};
 	Octets attribute = {};
 
 	dbcrypt_context context() const
 	{
-		return {form,		  aad.data(),		aad.size(),		 table.data(),
+		return {encoding,	  aad.data(),		aad.size(),		 table.data(),
 				table.size(), attribute.data(), attribute.size()};
 	}
 };
@@ -63,7 +63,8 @@ open(const char *name, dbcrypt_ring *ring, const Place &place, const Row &row, O
 {
 	const auto context = place.context();
 	const auto cell = row.cell();
-	plaintext->assign(dbcrypt_scheme_open_room(scheme(name), place.form, cell.value_size), 0xEE);
+	plaintext->assign(dbcrypt_scheme_open_max_size(scheme(name), place.encoding, cell.value_size),
+					  0xEE);
 	plaintext->shrink_to_fit();
 	size_t size = 0;
 	size_t opened_by = 0;
@@ -88,7 +89,7 @@ dbcrypt_status
 seal(const char *name, dbcrypt_ring *ring, const Place &place, const Octets &plaintext, Row *row)
 {
 	const auto context = place.context();
-	Octets value(dbcrypt_scheme_seal_room(scheme(name), place.form, plaintext.size()));
+	Octets value(dbcrypt_scheme_seal_max_size(scheme(name), place.encoding, plaintext.size()));
 	value.shrink_to_fit();
 	dbcrypt_sealed sealed;
 	sealed.value = value.data();
@@ -105,7 +106,7 @@ rotate(const char *name, dbcrypt_ring *ring, const Place &place, const Row &row,
 {
 	const auto context = place.context();
 	const auto cell = row.cell();
-	Octets value(dbcrypt_scheme_rotate_room(scheme(name), place.form, &cell), 0xEE);
+	Octets value(dbcrypt_scheme_rotate_max_size(scheme(name), place.encoding, &cell), 0xEE);
 	value.shrink_to_fit();
 	dbcrypt_sealed sealed;
 	sealed.value = value.data();
@@ -126,7 +127,7 @@ seal_with_nonce(const char *name, const std::string &key, const Place &place,
 	TestRing ring(key);
 	const auto *const gcm = dynamic_cast<const GcmScheme *>(scheme(name));
 	const auto context = place.context();
-	Octets value(dbcrypt_scheme_seal_room(scheme(name), place.form, plaintext.size()));
+	Octets value(dbcrypt_scheme_seal_max_size(scheme(name), place.encoding, plaintext.size()));
 	dbcrypt_sealed sealed;
 	sealed.value = value.data();
 	dbcrypt_ring *const handle = ring;
@@ -137,7 +138,7 @@ seal_with_nonce(const char *name, const std::string &key, const Place &place,
 Octets
 decoded(const Octets &text)
 {
-	Octets out(base64_reader_room(text.size()));
+	Octets out(base64_reader_max_size(text.size()));
 	size_t size = 0;
 	base64_decode_as(Base64Reader::ruby, text.data(), text.size(), out.data(), &size);
 	out.resize(size);
@@ -207,7 +208,7 @@ TEST(Base64Readers, ReadAsTheRealOnesDo)
 		for (const auto &[name, reader] : readers)
 		{
 			const Octets in = unhex(v.at("text_hex"));
-			Octets out(base64_reader_room(in.size()));
+			Octets out(base64_reader_max_size(in.size()));
 			size_t size = 0;
 			const bool read = base64_decode_as(reader, in.data(), in.size(), out.data(), &size);
 			EXPECT_EQ(read ? hex(first_bytes(out, size)) : "!", v.at(name))
@@ -286,12 +287,12 @@ TEST(LockboxVectors, OpenRotateAndSpell)
 {
 	for (const auto &v : load_vectors("lockbox-ruby.json"))
 	{
-		Place place{DBCRYPT_TEXT, unhex(v.at("aad_hex")), octets(v.at("hkdf_table")),
+		Place place{DBCRYPT_ENCODING_TEXT, unhex(v.at("aad_hex")), octets(v.at("hkdf_table")),
 					octets(v.at("hkdf_attribute"))};
 		Row row;
 		if (v.at("encoding") == "raw")
 		{
-			place.form = DBCRYPT_BINARY;
+			place.encoding = DBCRYPT_ENCODING_BINARY;
 			row.value = unhex(v.at("ciphertext_hex"));
 		}
 		else
@@ -311,7 +312,8 @@ TEST(LockboxVectors, OpenRotateAndSpell)
 		check("lockbox", v.at("key"), place, row, expected);
 		if (v.at("valid") != "true")
 			continue;
-		const Octets blob = place.form == DBCRYPT_TEXT ? decoded(*row.value) : *row.value;
+		const Octets blob =
+			place.encoding == DBCRYPT_ENCODING_TEXT ? decoded(*row.value) : *row.value;
 		const Row spelled =
 			seal_with_nonce("lockbox", v.at("key"), place, unhex(expected.at("plaintext_hex")),
 							first_bytes(blob, 12));
@@ -323,7 +325,7 @@ TEST(ToolJetVectors, OpenRotateAndSpell)
 {
 	for (const auto &v : load_vectors("tooljet.json"))
 	{
-		const Place place{DBCRYPT_TEXT,
+		const Place place{DBCRYPT_ENCODING_TEXT,
 						  {},
 						  octets(v.at("hkdf_table")),
 						  octets(v.at("hkdf_column") + "_ciphertext")};
@@ -349,7 +351,7 @@ TEST(ToolJetVectors, UrlSafeSpellingIsRead)
 			continue;
 		for (char &c : url)
 			c = c == '+' ? '-' : c == '/' ? '_' : c;
-		const Place place{DBCRYPT_TEXT,
+		const Place place{DBCRYPT_ENCODING_TEXT,
 						  {},
 						  octets(v.at("hkdf_table")),
 						  octets(v.at("hkdf_column") + "_ciphertext")};
@@ -368,7 +370,7 @@ TEST(ToolJetVectors, UrlSafeSpellingIsRead)
 TEST(LockboxVectors, DerivedKey)
 {
 	const std::string master = std::string(63, '0') + "1";
-	const Place place{DBCRYPT_TEXT, {}, octets("credentials"), octets("value_ciphertext")};
+	const Place place{DBCRYPT_ENCODING_TEXT, {}, octets("credentials"), octets("value_ciphertext")};
 	const Octets nonce(12, 9);
 	EXPECT_EQ(seal_with_nonce("lockbox", master, place, octets("x"), nonce).value,
 			  seal_with_nonce("coder",
@@ -388,7 +390,7 @@ TEST(GitLabVectors, OpenRotateAndSpell)
 			EXPECT_EQ(TestRing(key).id(0), TestRing(v.at("effective_key_hex")).id(0));
 
 		const bool binary = v.count("ciphertext_hex") != 0;
-		const Place place{binary ? DBCRYPT_BINARY : DBCRYPT_TEXT};
+		const Place place{binary ? DBCRYPT_ENCODING_BINARY : DBCRYPT_ENCODING_TEXT};
 		const Row row{binary ? unhex(v.at("ciphertext_hex")) : octets(v.at("ciphertext")),
 					  v.count("iv_hex") != 0 ? unhex(v.at("iv_hex"))
 					  : v.count("iv") != 0	 ? optional_text(v.at("iv"))
@@ -444,7 +446,7 @@ TEST(ContainariumVectors, OpenRotateAndSpell)
 {
 	for (const auto &v : load_vectors("containarium.json"))
 	{
-		const Place place{DBCRYPT_BINARY, unhex(v.at("aad_hex"))};
+		const Place place{DBCRYPT_ENCODING_BINARY, unhex(v.at("aad_hex"))};
 		const Row row{unhex(v.at("ciphertext_hex")), unhex(v.at("nonce_hex"))};
 		if (v.at("wrapped_dek_hex") != "null")
 		{
@@ -481,10 +483,10 @@ every_case()
 	for (size_t i = 0; dbcrypt_scheme_at(i) != nullptr; i++)
 	{
 		const auto *const traits = dbcrypt_scheme_traits_of(dbcrypt_scheme_at(i));
-		for (const auto form : {DBCRYPT_TEXT, DBCRYPT_BINARY})
-			if (form == DBCRYPT_TEXT ? traits->text : traits->binary)
+		for (const auto encoding : {DBCRYPT_ENCODING_TEXT, DBCRYPT_ENCODING_BINARY})
+			if (encoding == DBCRYPT_ENCODING_TEXT ? traits->text : traits->binary)
 				cases.push_back({traits->name,
-								 {form, traits->aad ? octets("bound") : Octets(), octets("t"),
+								 {encoding, traits->aad ? octets("bound") : Octets(), octets("t"),
 								  octets("a_ciphertext")}});
 	}
 	return cases;
@@ -513,7 +515,7 @@ TEST(EveryScheme, SealsOpensAndRotatesAtEverySize)
 	for (const auto &[name, place] : every_case())
 		for (const size_t size : sizes)
 		{
-			SCOPED_TRACE(name + std::to_string(place.form) + " " + std::to_string(size));
+			SCOPED_TRACE(name + std::to_string(place.encoding) + " " + std::to_string(size));
 			const auto *const traits = dbcrypt_scheme_traits_of(scheme(name));
 			const Octets plaintext = sample(size);
 			Row row;
@@ -570,7 +572,7 @@ TEST(EveryScheme, EveryChangedBitIsRefusedAndLeavesNoPlaintext)
 				/* Characters that a lenient reader skips or reads alike change nothing. */
 				if (status == DBCRYPT_OK)
 				{
-					EXPECT_EQ(place.form, DBCRYPT_TEXT);
+					EXPECT_EQ(place.encoding, DBCRYPT_ENCODING_TEXT);
 					EXPECT_EQ(out, plaintext) << name << at;
 					continue;
 				}
@@ -652,7 +654,7 @@ TEST(EveryScheme, IdentifiesKeys)
 		ASSERT_EQ(seal(name, TestRing(hex_key(2)), place, octets("secret x"), &row), DBCRYPT_OK);
 		const auto context = place.context();
 		const auto cell = row.cell();
-		Octets out(dbcrypt_scheme_open_room(scheme(name), place.form, cell.value_size));
+		Octets out(dbcrypt_scheme_open_max_size(scheme(name), place.encoding, cell.value_size));
 		char id[DBCRYPT_KEY_ID_LEN + 1];
 		const auto identify = [&](dbcrypt_ring *keys)
 		{
@@ -700,7 +702,8 @@ TEST(EveryScheme, SizesThatNothingHolds)
 	for (const auto &[name, place] : every_case())
 	{
 		for (const size_t size : {SIZE_MAX, SIZE_MAX / 2, size_t{68719476705}})
-			EXPECT_EQ(dbcrypt_scheme_seal_room(scheme(name), place.form, size), SIZE_MAX) << name;
+			EXPECT_EQ(dbcrypt_scheme_seal_max_size(scheme(name), place.encoding, size), SIZE_MAX)
+				<< name;
 		const auto context = place.context();
 		const uint8_t byte = 0;
 		uint8_t value;
@@ -786,9 +789,9 @@ TEST(Coder, KeyIdsAreExact)
 TEST(AttrEncrypted, TheIvMustBeTheRightOne)
 {
 	TestRing ring(hex_key(1));
-	for (const auto form : {DBCRYPT_TEXT, DBCRYPT_BINARY})
+	for (const auto encoding : {DBCRYPT_ENCODING_TEXT, DBCRYPT_ENCODING_BINARY})
 	{
-		const Place place{form};
+		const Place place{encoding};
 		Row row;
 		ASSERT_EQ(seal("attr_encrypted", ring, place, octets("x"), &row), DBCRYPT_OK);
 		Octets out;
@@ -857,7 +860,7 @@ TEST(GitlabToken, TheNonceIsTwelveCharacters)
 TEST(Containarium, TheNonceIsTwelveBytes)
 {
 	TestRing ring(hex_key(1));
-	const Place place{DBCRYPT_BINARY};
+	const Place place{DBCRYPT_ENCODING_BINARY};
 	Row row;
 	ASSERT_EQ(seal("containarium", ring, place, octets("x"), &row), DBCRYPT_OK);
 	Octets out;
@@ -875,7 +878,7 @@ TEST(Lockbox, OneKeyForEveryTableAndAttribute)
 	std::vector<std::pair<Place, Row>> rows;
 	for (int i = 0; i < 6; i++)
 	{
-		Place place{DBCRYPT_TEXT,
+		Place place{DBCRYPT_ENCODING_TEXT,
 					{},
 					octets("t" + std::to_string(i / 2)),
 					octets("a" + std::to_string(i % 2))};

@@ -303,25 +303,25 @@ TestRing::id(size_t i) const
 }
 
 Octets
-encrypt(dbcrypt_ring *ring, dbcrypt_form form, const Octets &plaintext, const Octets &aad)
+encrypt(dbcrypt_ring *ring, dbcrypt_encoding encoding, const Octets &plaintext, const Octets &aad)
 {
-	Octets out(dbcrypt_envelope_size(form, plaintext.size()));
-	EXPECT_EQ(dbcrypt_encrypt(ring, form, plaintext.data(), plaintext.size(), aad.data(),
+	Octets out(dbcrypt_envelope_size(encoding, plaintext.size()));
+	EXPECT_EQ(dbcrypt_encrypt(ring, encoding, plaintext.data(), plaintext.size(), aad.data(),
 							  aad.size(), out.data()),
 			  DBCRYPT_OK);
 	return out;
 }
 
 dbcrypt_status
-decrypt(dbcrypt_ring *ring, dbcrypt_form form, const Octets &envelope, const Octets &aad,
+decrypt(dbcrypt_ring *ring, dbcrypt_encoding encoding, const Octets &envelope, const Octets &aad,
 		Octets *plaintext)
 {
 	/* On the heap at its exact size, so that the sanitizer sees one byte too many. */
-	plaintext->assign(dbcrypt_decrypt_room(form, envelope.size()), 0xEE);
+	plaintext->assign(dbcrypt_decrypt_max_size(encoding, envelope.size()), 0xEE);
 	plaintext->shrink_to_fit();
 	size_t size = 0;
-	const auto status = dbcrypt_decrypt(ring, form, envelope.data(), envelope.size(), aad.data(),
-										aad.size(), plaintext->data(), &size);
+	const auto status = dbcrypt_decrypt(ring, encoding, envelope.data(), envelope.size(),
+										aad.data(), aad.size(), plaintext->data(), &size);
 	if (status == DBCRYPT_OK)
 		plaintext->resize(size);
 	return status;

@@ -12,8 +12,9 @@
 
 #include <gtest/gtest.h>
 
-#include "core.h"
-#include "secret.h"
+#include "api/scheme.h"
+#include "api/value.h"
+#include "crypto/secret.h"
 
 namespace test
 {
@@ -51,9 +52,9 @@ private:
 };
 
 /* Through the C door, with buffers of exactly the promised sizes. */
-Octets encrypt(dbcrypt_ring *ring, dbcrypt_form form, const Octets &plaintext,
+Octets encrypt(dbcrypt_ring *ring, dbcrypt_encoding encoding, const Octets &plaintext,
 			   const Octets &aad = {});
-dbcrypt_status decrypt(dbcrypt_ring *ring, dbcrypt_form form, const Octets &envelope,
+dbcrypt_status decrypt(dbcrypt_ring *ring, dbcrypt_encoding encoding, const Octets &envelope,
 					   const Octets &aad, Octets *plaintext);
 
 /* A temporary folder that goes with its files. */

@@ -20,7 +20,7 @@
 #include "columns/options.h"
 #include "columns/registry.h"
 #include "columns/target.h"
-#include "core/core.h"
+#include "core/api/scheme.h"
 #include "rows/column_scan.h"
 #include "support/arguments.h"
 #include "values/codec_inspect.h"
@@ -151,7 +151,7 @@ looks_like_cbc(ColumnScan *scan)
 	if (isnull)
 		return false;
 	return VARSIZE_ANY_EXHDR(PG_DETOAST_DATUM_PACKED(iv)) ==
-		   (scan->codec.form == DBCRYPT_BINARY ? 16 : 25);
+		   (scan->codec.encoding == DBCRYPT_ENCODING_BINARY ? 16 : 25);
 }
 
 /* What is known of the sample so far. */
@@ -207,7 +207,7 @@ check_sample(Relation rel, const TargetColumn *target)
 	Sample sample = {.column = target->name};
 
 	column_scan_begin(&scan, rel, target);
-	if (scan.codec.form == DBCRYPT_TEXT ? !traits->text : !traits->binary)
+	if (scan.codec.encoding == DBCRYPT_ENCODING_TEXT ? !traits->text : !traits->binary)
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 						errmsg("values of scheme %s are %s", traits->name,
 							   traits->text ? "text" : "bytea")));

@@ -12,7 +12,7 @@
 #include "utils/jsonb.h"
 
 #include "columns/options.h"
-#include "core/core.h"
+#include "core/api/scheme.h"
 
 /* The fields of ColumnOptions by the names that they are stored under. */
 static const struct

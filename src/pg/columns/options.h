@@ -9,7 +9,7 @@
 
 #include "utils/jsonb.h"
 
-#include "core/core.h"
+#include "core/api/scheme.h"
 
 /* What a scheme needs besides the value; each NULL if not given. */
 typedef struct ColumnOptions

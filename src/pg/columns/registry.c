@@ -21,7 +21,7 @@
 #include "columns/options.h"
 #include "columns/registry.h"
 #include "columns/target.h"
-#include "core/core.h"
+#include "core/api/scheme.h"
 #include "support/arguments.h"
 #include "support/catalog.h"
 

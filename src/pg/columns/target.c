@@ -15,7 +15,7 @@
 
 #include "columns/options.h"
 #include "columns/target.h"
-#include "core/core.h"
+#include "core/api/scheme.h"
 #include "support/compat.h"
 
 bool
@@ -63,7 +63,7 @@ column_dependents(Relation rel, AttrNumber attnum)
 	return changed;
 }
 
-dbcrypt_form
+dbcrypt_encoding
 column_encoding(Relation rel, AttrNumber attnum)
 {
 	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
@@ -74,9 +74,9 @@ column_encoding(Relation rel, AttrNumber attnum)
 		case VARCHAROID:
 		case JSONOID:
 		case JSONBOID:
-			return DBCRYPT_TEXT;
+			return DBCRYPT_ENCODING_TEXT;
 		case BYTEAOID:
-			return DBCRYPT_BINARY;
+			return DBCRYPT_ENCODING_BINARY;
 		default:
 			ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 							errmsg("column \"%s\" of table \"%s\" is of type %s",

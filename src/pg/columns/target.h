@@ -11,7 +11,8 @@
 #include "utils/rel.h"
 
 #include "columns/options.h"
-#include "core/core.h"
+#include "core/api/scheme.h"
+#include "core/api/value.h"
 
 /* A column that dbcrypt works on: what was named, or what dbcrypt_columns holds. */
 typedef struct TargetColumn
@@ -42,6 +43,6 @@ extern bool column_names_key(const TargetColumn *target);
  * Encoding of a column's values: binary for bytea, text for text types and JSON, and
  * for domains over them. Refuses other types.
  */
-extern dbcrypt_form column_encoding(Relation rel, AttrNumber attnum);
+extern dbcrypt_encoding column_encoding(Relation rel, AttrNumber attnum);
 
 #endif

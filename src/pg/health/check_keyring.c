@@ -4,7 +4,7 @@
  */
 #include "postgres.h"
 
-#include "core/core.h"
+#include "core/api/keyring.h"
 #include "health/check_keyring.h"
 #include "health/findings.h"
 #include "health/reading.h"

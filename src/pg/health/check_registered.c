@@ -13,7 +13,6 @@
 #include "columns/expression.h"
 #include "columns/members.h"
 #include "columns/target.h"
-#include "core/core.h"
 #include "health/check_keyring.h"
 #include "health/check_registered.h"
 #include "health/findings.h"
@@ -30,7 +29,7 @@ typedef struct Member
 	const TargetColumn *target;
 	Relation rel;
 	AttrNumber attnum;
-	dbcrypt_form form;
+	dbcrypt_encoding encoding;
 	List *tallies;
 } Member;
 
@@ -46,7 +45,7 @@ count_header(TupleTableSlot *row, void *arg)
 
 	if (isnull)
 		return true;
-	switch (value_read_header(value, member->form, key_id))
+	switch (value_read_header(value, member->encoding, key_id))
 	{
 		case DBCRYPT_OK:
 			state = state_under_key(member->check, key_id);
@@ -78,7 +77,7 @@ count_values(void *arg)
 
 	if (column_is_native(member->target))
 	{
-		member->form = column_encoding(member->rel, member->attnum);
+		member->encoding = column_encoding(member->rel, member->attnum);
 		visit_rows(member->rel, 0, count_header, member);
 	}
 	else

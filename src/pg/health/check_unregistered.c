@@ -15,7 +15,6 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-#include "core/core.h"
 #include "health/check_unregistered.h"
 #include "health/findings.h"
 #include "health/reading.h"
@@ -31,9 +30,9 @@ typedef struct Sample
 {
 	HealthCheck *check;
 	Relation rel;
-	int columns;		 /* how many are still looked at */
-	int *left;			 /* by column: how many values more */
-	dbcrypt_form *forms; /* by column */
+	int columns;			 /* how many are still looked at */
+	int *left;				 /* by column: how many values more */
+	dbcrypt_encoding *forms; /* by column */
 } Sample;
 
 /*
@@ -95,7 +94,7 @@ sample_relation(void *arg)
 	Sample *sample = arg;
 	TupleDesc desc = RelationGetDescr(sample->rel);
 
-	sample->forms = palloc(desc->natts * sizeof(dbcrypt_form));
+	sample->forms = palloc(desc->natts * sizeof(dbcrypt_encoding));
 	sample->left = palloc0(desc->natts * sizeof(int));
 	for (int i = 0; i < desc->natts; i++)
 	{
@@ -105,7 +104,7 @@ sample_relation(void *arg)
 		if ((type != TEXTOID && type != VARCHAROID && type != BYTEAOID) ||
 			examined_has(sample->check, RelationGetRelid(sample->rel), i + 1))
 			continue;
-		sample->forms[i] = type == BYTEAOID ? DBCRYPT_BINARY : DBCRYPT_TEXT;
+		sample->forms[i] = type == BYTEAOID ? DBCRYPT_ENCODING_BINARY : DBCRYPT_ENCODING_TEXT;
 		sample->left[i] = SAMPLE_VALUES;
 		sample->columns++;
 	}

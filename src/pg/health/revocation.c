@@ -20,7 +20,7 @@
 #include "columns/members.h"
 #include "columns/registry.h"
 #include "columns/target.h"
-#include "core/core.h"
+#include "core/api/keyring.h"
 #include "keys/keyring.h"
 #include "keys/session_keyring.h"
 #include "rows/identify.h"

@@ -10,7 +10,7 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
-#include "core/core.h"
+#include "core/api/keyring.h"
 #include "keys/key_catalog.h"
 #include "keys/keyring.h"
 #include "support/catalog.h"

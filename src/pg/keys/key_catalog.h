@@ -9,7 +9,7 @@
 
 #include "nodes/pg_list.h"
 
-#include "core/core.h"
+#include "core/api/keyring.h"
 
 /*
  * Sets the state of each key of the ring from dbcrypt_keys. Returns the OID of

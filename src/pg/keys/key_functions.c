@@ -12,7 +12,7 @@
 #include "utils/builtins.h"
 #include "utils/inval.h"
 
-#include "core/core.h"
+#include "core/api/keyring.h"
 #include "keys/session_keyring.h"
 #include "support/arguments.h"
 #include "support/catalog.h"
@@ -29,7 +29,7 @@ nonempty_ring(void)
 	dbcrypt_ring *ring = session_ring();
 
 	if (dbcrypt_ring_count(ring) == 0)
-		raise_status(DBCRYPT_NO_KEYS, DBCRYPT_TEXT, NULL, NULL);
+		raise_status(DBCRYPT_NO_KEYS, DBCRYPT_ENCODING_TEXT, NULL, NULL);
 	return ring;
 }
 
@@ -67,7 +67,7 @@ dbcrypt_register_keys(PG_FUNCTION_ARGS)
 		{
 			status = dbcrypt_make_canary(ring, i, canary);
 			if (status != DBCRYPT_OK)
-				raise_status(status, DBCRYPT_TEXT, key_id, NULL);
+				raise_status(status, DBCRYPT_ENCODING_TEXT, key_id, NULL);
 			values[1] = CStringGetTextDatum(canary);
 			SPI_connect();
 			(void) catalog_execute(psprintf("INSERT INTO %s (key_id, canary) VALUES ($1, $2) "

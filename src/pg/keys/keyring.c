@@ -4,7 +4,8 @@
  */
 #include "postgres.h"
 
-#include "core/core.h"
+#include "core/api/keyring.h"
+#include "core/api/value.h"
 #include "keys/keyring.h"
 #include "support/errors.h"
 
@@ -27,7 +28,7 @@ is_revoked(const dbcrypt_ring *ring, const char *key_id)
 }
 
 void
-raise_key_status(const dbcrypt_ring *ring, dbcrypt_status status, dbcrypt_form encoding,
+raise_key_status(const dbcrypt_ring *ring, dbcrypt_status status, dbcrypt_encoding encoding,
 				 const char *key_id, const ValuePlace *place)
 {
 	/* Writing failed, not reading, so the key in question is the primary one. */
@@ -39,7 +40,7 @@ raise_key_status(const dbcrypt_ring *ring, dbcrypt_status status, dbcrypt_form e
 }
 
 void
-raise_value_status(const dbcrypt_ring *ring, dbcrypt_status status, dbcrypt_form encoding,
+raise_value_status(const dbcrypt_ring *ring, dbcrypt_status status, dbcrypt_encoding encoding,
 				   struct varlena *envelope, const ValuePlace *place)
 {
 	char key_id[DBCRYPT_KEY_ID_LEN + 1];

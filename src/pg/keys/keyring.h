@@ -7,7 +7,9 @@
 
 #include "postgres.h"
 
-#include "core/core.h"
+#include "core/api/keyring.h"
+#include "core/api/status.h"
+#include "core/api/value.h"
 #include "support/compat.h"
 #include "support/errors.h"
 
@@ -19,12 +21,12 @@ extern int keyring_find(const dbcrypt_ring *ring, const char *key_id);
  * is not known; the error names the primary key where that is the one in question.
  */
 pg_noreturn extern void raise_key_status(const dbcrypt_ring *ring, dbcrypt_status status,
-										 dbcrypt_form encoding, const char *key_id,
+										 dbcrypt_encoding encoding, const char *key_id,
 										 const ValuePlace *place);
 
 /* The same for a native envelope, which says its key id itself. */
 pg_noreturn extern void raise_value_status(const dbcrypt_ring *ring, dbcrypt_status status,
-										   dbcrypt_form encoding, struct varlena *envelope,
+										   dbcrypt_encoding encoding, struct varlena *envelope,
 										   const ValuePlace *place);
 
 #endif

@@ -7,7 +7,7 @@
  */
 #include "postgres.h"
 
-#include "core/core.h"
+#include "core/api/keyring.h"
 #include "keys/loaded_ring.h"
 
 static dbcrypt_ring *loaded = NULL;

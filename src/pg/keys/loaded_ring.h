@@ -7,7 +7,7 @@
 
 #include "postgres.h"
 
-#include "core/core.h"
+#include "core/api/keyring.h"
 
 /* The ring as it was last loaded, possibly NULL or out of date; never reads, never throws. */
 extern dbcrypt_ring *loaded_ring(void);

@@ -10,7 +10,7 @@
 #include "tcop/utility.h"
 #include "utils/backend_status.h"
 
-#include "core/core.h"
+#include "core/api/keyring.h"
 #include "keys/loaded_ring.h"
 #include "keys/log_masking.h"
 

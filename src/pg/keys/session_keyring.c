@@ -10,7 +10,8 @@
 #include "storage/fd.h"
 #include "utils/inval.h"
 
-#include "core/core.h"
+#include "core/api/keyring.h"
+#include "core/api/status.h"
 #include "keys/key_catalog.h"
 #include "keys/loaded_ring.h"
 #include "keys/session_keyring.h"
@@ -84,7 +85,7 @@ raise_source(dbcrypt_status status, const char *setting, const char *path,
 		default:
 			break;
 	}
-	raise_status(status, DBCRYPT_TEXT, NULL, NULL);
+	raise_status(status, DBCRYPT_ENCODING_TEXT, NULL, NULL);
 }
 
 /* Adds the keys that dbcrypt.key_command prints. Wipes the output before it can throw. */
@@ -140,7 +141,7 @@ read_ring(void)
 	dbcrypt_ring_free(building); /* left by an error */
 	building = dbcrypt_ring_new();
 	if (building == NULL)
-		raise_status(DBCRYPT_NO_MEMORY, DBCRYPT_TEXT, NULL, NULL);
+		raise_status(DBCRYPT_NO_MEMORY, DBCRYPT_ENCODING_TEXT, NULL, NULL);
 
 	status = dbcrypt_ring_add_list(building, list, strlen(list), &error);
 	if (status != DBCRYPT_OK)

@@ -7,7 +7,7 @@
 
 #include "postgres.h"
 
-#include "core/core.h"
+#include "core/api/keyring.h"
 
 /* To be called once, when the library is loaded. */
 extern void session_init(void);

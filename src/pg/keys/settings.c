@@ -12,7 +12,8 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
-#include "core/core.h"
+#include "core/api/keyring.h"
+#include "core/api/status.h"
 #include "keys/log_masking.h"
 #include "keys/settings.h"
 

@@ -21,7 +21,7 @@
 #include "columns/opening.h"
 #include "columns/registry.h"
 #include "columns/target.h"
-#include "core/core.h"
+#include "core/api/scheme.h"
 #include "lifecycle/rewrite_checks.h"
 #include "lifecycle/rewrite_heap.h"
 #include "lifecycle/statistics.h"

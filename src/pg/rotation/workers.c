@@ -21,7 +21,7 @@
 
 #include "columns/opening.h"
 #include "columns/target.h"
-#include "core/core.h"
+#include "core/api/status.h"
 #include "rotation/background_worker.h"
 #include "rotation/batch.h"
 #include "rotation/job_state.h"

@@ -19,7 +19,8 @@
 #include "columns/application_catalog.h"
 #include "columns/members.h"
 #include "columns/target.h"
-#include "core/core.h"
+#include "core/api/keyring.h"
+#include "core/api/scheme.h"
 #include "keys/keyring.h"
 #include "keys/session_keyring.h"
 #include "rows/application_keys.h"
@@ -69,15 +70,15 @@ hold_row(Oid catalog, const char *digest)
 static char *
 seal_test(const dbcrypt_scheme *scheme)
 {
-	dbcrypt_context context = {.form = DBCRYPT_TEXT};
+	dbcrypt_context context = {.encoding = DBCRYPT_ENCODING_TEXT};
 	size_t size = strlen(TEST_PLAINTEXT);
-	dbcrypt_sealed sealed = {.value =
-								 palloc(dbcrypt_scheme_seal_room(scheme, DBCRYPT_TEXT, size) + 1)};
+	dbcrypt_sealed sealed = {
+		.value = palloc(dbcrypt_scheme_seal_max_size(scheme, DBCRYPT_ENCODING_TEXT, size) + 1)};
 	dbcrypt_status status = dbcrypt_scheme_seal(scheme, session_ring(), &context,
 												(const uint8_t *) TEST_PLAINTEXT, size, &sealed);
 
 	if (status != DBCRYPT_OK)
-		raise_key_status(session_ring(), status, DBCRYPT_TEXT, "", NULL);
+		raise_key_status(session_ring(), status, DBCRYPT_ENCODING_TEXT, "", NULL);
 	sealed.value[sealed.value_size] = '\0';
 	return (char *) sealed.value;
 }
@@ -112,7 +113,7 @@ application_keys_hold(Relation rel, AttrNumber companion, const dbcrypt_scheme *
 	if (!OidIsValid(catalog))
 		return;
 	if (dbcrypt_ring_count(ring) == 0)
-		raise_status(DBCRYPT_NO_KEYS, DBCRYPT_TEXT, NULL, NULL);
+		raise_status(DBCRYPT_NO_KEYS, DBCRYPT_ENCODING_TEXT, NULL, NULL);
 	digest = pstrdup(dbcrypt_scheme_key_name(scheme, ring, 0));
 	SPI_connect();
 	if (!hold_row(catalog, digest))

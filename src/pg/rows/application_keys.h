@@ -9,7 +9,7 @@
 
 #include "utils/rel.h"
 
-#include "core/core.h"
+#include "core/api/scheme.h"
 
 /*
  * To be called before values are written into a relation: makes sure that its

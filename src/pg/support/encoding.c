@@ -13,7 +13,7 @@
 #include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 
-#include "core/core.h"
+#include "core/api/status.h"
 #include "support/encoding.h"
 
 /*

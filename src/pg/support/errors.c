@@ -6,7 +6,6 @@
 
 #include "utils/lsyscache.h"
 
-#include "core/core.h"
 #include "support/errors.h"
 
 /* A row of the table; in message, %s is a key id. */
@@ -84,14 +83,14 @@ place_detail(const ValuePlace *place, const char *key_id)
 }
 
 void
-raise_status(dbcrypt_status status, dbcrypt_form encoding, const char *key_id,
+raise_status(dbcrypt_status status, dbcrypt_encoding encoding, const char *key_id,
 			 const ValuePlace *place)
 {
 	const char *message = status_message(status, key_id);
 	const char *hint = status_errors[status].hint;
 	int sqlstate = status_errors[status].sqlstate;
 
-	if (status == DBCRYPT_NOT_AN_ENVELOPE && encoding == DBCRYPT_BINARY)
+	if (status == DBCRYPT_NOT_AN_ENVELOPE && encoding == DBCRYPT_ENCODING_BINARY)
 		sqlstate = ERRCODE_INVALID_BINARY_REPRESENTATION;
 	if (place && place->adopted &&
 		(status == DBCRYPT_NOT_AN_ENVELOPE || status == DBCRYPT_AUTHENTICATION_FAILED))

@@ -11,7 +11,8 @@
 #include "storage/itemptr.h"
 #include "utils/rel.h"
 
-#include "core/core.h"
+#include "core/api/status.h"
+#include "core/api/value.h"
 #include "support/compat.h"
 
 /* Where a value is, for an error's DETAIL; rel is NULL if it is in no table. */
@@ -24,7 +25,7 @@ typedef struct ValuePlace
 } ValuePlace;
 
 /* Throws the error of a status; key_id and place may be NULL. */
-pg_noreturn extern void raise_status(dbcrypt_status status, dbcrypt_form encoding,
+pg_noreturn extern void raise_status(dbcrypt_status status, dbcrypt_encoding encoding,
 									 const char *key_id, const ValuePlace *place);
 
 /* The primary message of a status. */

@@ -17,7 +17,7 @@
 #include "columns/expression.h"
 #include "columns/options.h"
 #include "columns/target.h"
-#include "core/core.h"
+#include "core/api/scheme.h"
 #include "support/run_as.h"
 #include "values/codec.h"
 
@@ -83,7 +83,7 @@ prepare_expressions(ColumnCodec *codec, const TargetColumn *target, EState *esta
  * one that is missing or that is not text or bytea as the value's column is.
  */
 static AttrNumber
-companion_column(Relation rel, const TargetColumn *target, dbcrypt_form form)
+companion_column(Relation rel, const TargetColumn *target, dbcrypt_encoding encoding)
 {
 	const dbcrypt_scheme_traits *traits = dbcrypt_scheme_traits_of(target->scheme);
 	AttrNumber attnum;
@@ -98,7 +98,7 @@ companion_column(Relation rel, const TargetColumn *target, dbcrypt_form form)
 						errdetail("Scheme %s keeps a part of each value in it.", traits->name),
 						errhint("Undo its renaming, or call dbcrypt_unregister_column() and adopt "
 								"the column again.")));
-	if (column_encoding(rel, attnum) != form)
+	if (column_encoding(rel, attnum) != encoding)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("columns \"%s\" and \"%s\" of table \"%s\" must both be text or both "
@@ -149,7 +149,7 @@ prepare_type(ColumnCodec *codec, Form_pg_attribute attribute)
 	codec->domain = get_typtype(type) == TYPTYPE_DOMAIN ? type : InvalidOid;
 	codec->not_null = attribute->attnotnull || domain_not_null(type);
 	codec->max_characters = -1;
-	if (codec->form == DBCRYPT_TEXT && typmod >= (int32) VARHDRSZ)
+	if (codec->encoding == DBCRYPT_ENCODING_TEXT && typmod >= (int32) VARHDRSZ)
 		codec->max_characters = typmod - VARHDRSZ;
 }
 
@@ -159,14 +159,14 @@ codec_init(ColumnCodec *codec, Relation rel, const TargetColumn *target, EState 
 	memset(codec, 0, sizeof(*codec));
 	codec->rel = rel;
 	codec->attnum = get_attnum(RelationGetRelid(rel), target->name);
-	codec->form = column_encoding(rel, codec->attnum);
-	codec->context.form = codec->form;
+	codec->encoding = column_encoding(rel, codec->attnum);
+	codec->context.encoding = codec->encoding;
 	codec->scheme = target->scheme ? target->scheme : scheme_native();
 	codec->econtext = GetPerTupleExprContext(estate);
 	codec->query_context = estate->es_query_cxt;
 	prepare_type(codec, TupleDescAttr(RelationGetDescr(rel), codec->attnum - 1));
 	if (target->scheme)
-		codec->companion_attnum = companion_column(rel, target, codec->form);
+		codec->companion_attnum = companion_column(rel, target, codec->encoding);
 	prepare_options(codec, &target->options);
 	prepare_expressions(codec, target, estate);
 }

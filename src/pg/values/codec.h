@@ -13,7 +13,8 @@
 
 #include "columns/expression.h"
 #include "columns/target.h"
-#include "core/core.h"
+#include "core/api/scheme.h"
+#include "core/api/value.h"
 
 /* What became of one value. */
 typedef enum ValueOutcome
@@ -33,7 +34,7 @@ typedef struct ColumnCodec
 	Relation rel;
 	AttrNumber attnum;
 	AttrNumber companion_attnum; /* of the companion column, InvalidAttrNumber for none */
-	dbcrypt_form form;
+	dbcrypt_encoding encoding;
 	const dbcrypt_scheme *scheme;
 	dbcrypt_context context; /* of the row at work */
 	Oid type;				 /* below domains */

@@ -9,7 +9,9 @@
 #include "utils/memutils.h"
 
 #include "columns/options.h"
-#include "core/core.h"
+#include "core/api/scheme.h"
+#include "core/api/status.h"
+#include "core/api/value.h"
 #include "keys/session_keyring.h"
 #include "support/encoding.h"
 #include "support/errors.h"
@@ -22,7 +24,7 @@ codec_allocate(ColumnCodec *codec, size_t size)
 	struct varlena *value;
 
 	if (size > MaxAllocSize - VARHDRSZ)
-		raise_status(DBCRYPT_TOO_LARGE, codec->form, NULL, NULL);
+		raise_status(DBCRYPT_TOO_LARGE, codec->encoding, NULL, NULL);
 	value = MemoryContextAlloc(codec->econtext->ecxt_per_tuple_memory, size + VARHDRSZ);
 	SET_VARSIZE(value, size + VARHDRSZ);
 	return value;
@@ -32,7 +34,8 @@ codec_allocate(ColumnCodec *codec, size_t size)
 static dbcrypt_status
 open_cell(ColumnCodec *codec, const dbcrypt_cell *cell, struct varlena **plaintext)
 {
-	size_t max_size = dbcrypt_scheme_open_room(codec->scheme, codec->form, cell->value_size);
+	size_t max_size =
+		dbcrypt_scheme_open_max_size(codec->scheme, codec->encoding, cell->value_size);
 	struct varlena *result = codec_allocate(codec, max_size);
 	size_t size = 0;
 	size_t key;
@@ -81,8 +84,8 @@ static dbcrypt_status
 seal_cell(ColumnCodec *codec, const dbcrypt_scheme *scheme, const dbcrypt_context *context,
 		  Bytes plaintext, NewCell *new_cell)
 {
-	struct varlena *result =
-		codec_allocate(codec, dbcrypt_scheme_seal_room(scheme, context->form, plaintext.size));
+	struct varlena *result = codec_allocate(
+		codec, dbcrypt_scheme_seal_max_size(scheme, context->encoding, plaintext.size));
 	dbcrypt_sealed sealed = {.value = (uint8_t *) VARDATA(result)};
 	dbcrypt_status status;
 
@@ -99,7 +102,7 @@ plaintext_of_cell(ColumnCodec *codec, const dbcrypt_cell *cell)
 {
 	Bytes plaintext = {cell->value, cell->value_size};
 
-	if (codec->form == DBCRYPT_TEXT && GetDatabaseEncoding() != PG_UTF8)
+	if (codec->encoding == DBCRYPT_ENCODING_TEXT && GetDatabaseEncoding() != PG_UTF8)
 	{
 		MemoryContext caller = MemoryContextSwitchTo(codec->econtext->ecxt_per_tuple_memory);
 
@@ -125,7 +128,8 @@ reencrypt_cell(ColumnCodec *codec, const dbcrypt_cell *cell, NewCell *new_cell, 
 		*changed = status == DBCRYPT_OK;
 		return status;
 	}
-	result = codec_allocate(codec, dbcrypt_scheme_rotate_room(codec->scheme, codec->form, cell));
+	result =
+		codec_allocate(codec, dbcrypt_scheme_rotate_max_size(codec->scheme, codec->encoding, cell));
 	sealed = (dbcrypt_sealed){.value = (uint8_t *) VARDATA(result)};
 	status = dbcrypt_scheme_rotate(codec->scheme, session_ring(), &codec->context, cell, &sealed,
 								   changed);
@@ -148,20 +152,21 @@ reencrypt_and_verify_cell(ColumnCodec *codec, const dbcrypt_cell *cell, NewCell 
 }
 
 bool
-begins_like_envelope(dbcrypt_form form, const uint8_t *value, size_t size)
+begins_like_envelope(dbcrypt_encoding encoding, const uint8_t *value, size_t size)
 {
 	char key_id[DBCRYPT_KEY_ID_LEN + 1];
-	size_t header = form == DBCRYPT_TEXT ? 16 : 12;
+	size_t header = encoding == DBCRYPT_ENCODING_TEXT ? 16 : 12;
 
-	return size >= header && dbcrypt_read_header(form, value, dbcrypt_envelope_size(form, 0),
-												 key_id) != DBCRYPT_NOT_AN_ENVELOPE;
+	return size >= header &&
+		   dbcrypt_read_header(encoding, value, dbcrypt_envelope_size(encoding, 0), key_id) !=
+			   DBCRYPT_NOT_AN_ENVELOPE;
 }
 
 bool
 cell_is_damaged(ColumnCodec *codec, const dbcrypt_cell *cell)
 {
 	return codec->scheme != scheme_native() ||
-		   begins_like_envelope(codec->form, cell->value, cell->value_size);
+		   begins_like_envelope(codec->encoding, cell->value, cell->value_size);
 }
 
 /*
@@ -181,7 +186,7 @@ encrypt_cell(ColumnCodec *codec, const dbcrypt_cell *cell, NewCell *new_cell, bo
 		dbcrypt_status status = cell_verify(codec, cell);
 
 		if (status != DBCRYPT_NOT_AN_ENVELOPE || cell->companion_size > 0 ||
-			begins_like_envelope(codec->form, cell->value, cell->value_size))
+			begins_like_envelope(codec->encoding, cell->value, cell->value_size))
 			return status;
 	}
 	*changed = true;
@@ -203,7 +208,7 @@ decrypt_cell(ColumnCodec *codec, const dbcrypt_cell *cell, NewCell *new_cell, bo
 		return DBCRYPT_OK;
 	if (status != DBCRYPT_OK)
 		return status;
-	if (codec->form == DBCRYPT_TEXT)
+	if (codec->encoding == DBCRYPT_ENCODING_TEXT)
 	{
 		MemoryContext caller = MemoryContextSwitchTo(codec->econtext->ecxt_per_tuple_memory);
 
@@ -219,7 +224,7 @@ decrypt_cell(ColumnCodec *codec, const dbcrypt_cell *cell, NewCell *new_cell, bo
 static dbcrypt_status
 convert_cell(ColumnCodec *codec, const dbcrypt_cell *cell, NewCell *new_cell, bool *changed)
 {
-	dbcrypt_context context = {.form = codec->form};
+	dbcrypt_context context = {.encoding = codec->encoding};
 	Bytes plaintext;
 
 	if (dbcrypt_scheme_inspect(codec->scheme, cell) == DBCRYPT_CELL_ENCRYPTED)
@@ -261,7 +266,8 @@ cell_apply(ColumnCodec *codec, CellOperation operation, const dbcrypt_cell *cell
 dbcrypt_status
 cell_identify(ColumnCodec *codec, const dbcrypt_cell *cell, char *key_id)
 {
-	size_t max_size = dbcrypt_scheme_open_room(codec->scheme, codec->form, cell->value_size);
+	size_t max_size =
+		dbcrypt_scheme_open_max_size(codec->scheme, codec->encoding, cell->value_size);
 	struct varlena *scratch = codec_allocate(codec, max_size);
 	dbcrypt_status status;
 

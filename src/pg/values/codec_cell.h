@@ -8,7 +8,8 @@
 
 #include "postgres.h"
 
-#include "core/core.h"
+#include "core/api/status.h"
+#include "core/api/value.h"
 #include "values/codec.h"
 
 /* What to do with a cell. */
@@ -48,7 +49,7 @@ extern dbcrypt_status cell_identify(ColumnCodec *codec, const dbcrypt_cell *cell
  * Whether a value that is no envelope begins like one. Then it was cut short or
  * damaged, and must not be taken for plaintext.
  */
-extern bool begins_like_envelope(dbcrypt_form form, const uint8_t *value, size_t size);
+extern bool begins_like_envelope(dbcrypt_encoding encoding, const uint8_t *value, size_t size);
 
 /*
  * Whether a cell that is not well formed is damaged rather than plaintext. Only

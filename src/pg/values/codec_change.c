@@ -11,7 +11,7 @@
 #include "utils/fmgrprotos.h"
 
 #include "columns/options.h"
-#include "core/core.h"
+#include "core/api/keyring.h"
 #include "keys/keyring.h"
 #include "keys/session_keyring.h"
 #include "support/compat.h"
@@ -54,7 +54,7 @@ report_bad_cell(ColumnCodec *codec, dbcrypt_status status, const dbcrypt_cell *c
 			default:
 				break;
 		}
-	raise_key_status(ring, status, codec->form, key_id, &place);
+	raise_key_status(ring, status, codec->encoding, key_id, &place);
 }
 
 /* Begins a change with the column's new value, after the checks of its type. */
@@ -109,7 +109,8 @@ change_companion(ColumnCodec *codec, struct varlena *companion, ColumnChange *ch
 	attribute = TupleDescAttr(RelationGetDescr(codec->rel), codec->companion_attnum - 1);
 	if (companion == NULL && attribute->attnotnull)
 		companion = codec_allocate(codec, 0);
-	if (companion && codec->form == DBCRYPT_TEXT && attribute->atttypmod >= (int32) VARHDRSZ &&
+	if (companion && codec->encoding == DBCRYPT_ENCODING_TEXT &&
+		attribute->atttypmod >= (int32) VARHDRSZ &&
 		VARSIZE(companion) - VARHDRSZ > attribute->atttypmod - VARHDRSZ)
 		ereport(ERROR,
 				(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),

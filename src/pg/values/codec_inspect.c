@@ -8,7 +8,9 @@
 #include "fmgr.h"
 
 #include "columns/options.h"
-#include "core/core.h"
+#include "core/api/keyring.h"
+#include "core/api/scheme.h"
+#include "core/api/value.h"
 #include "keys/keyring.h"
 #include "keys/session_keyring.h"
 #include "values/codec.h"
@@ -150,13 +152,13 @@ codec_identify_envelope(ColumnCodec *codec, TupleTableSlot *slot, char *key_id)
 	key_id[0] = '\0';
 	if (isnull)
 		return STATE_NULL;
-	switch (value_read_header(stored, codec->form, key_id))
+	switch (value_read_header(stored, codec->encoding, key_id))
 	{
 		case DBCRYPT_OK:
 			return state_of_key(key_id);
 		case DBCRYPT_NOT_AN_ENVELOPE:
 			prefix = PG_DETOAST_DATUM_SLICE(stored, 0, 16);
-			damaged = begins_like_envelope(codec->form, (uint8_t *) VARDATA(prefix),
+			damaged = begins_like_envelope(codec->encoding, (uint8_t *) VARDATA(prefix),
 										   VARSIZE(prefix) - VARHDRSZ);
 			pfree(prefix);
 			return damaged ? STATE_FAILED : STATE_PLAINTEXT;
@@ -213,12 +215,12 @@ codec_inspect(ColumnCodec *codec, TupleTableSlot *slot)
 }
 
 dbcrypt_status
-value_read_header(Datum value, dbcrypt_form form, char *key_id)
+value_read_header(Datum value, dbcrypt_encoding encoding, char *key_id)
 {
 	struct varlena *prefix = PG_DETOAST_DATUM_SLICE(value, 0, 16);
 	dbcrypt_status status;
 
-	status = dbcrypt_read_header(form, (uint8_t *) VARDATA_ANY(prefix),
+	status = dbcrypt_read_header(encoding, (uint8_t *) VARDATA_ANY(prefix),
 								 toast_raw_datum_size(value) - VARHDRSZ, key_id);
 	pfree(prefix);
 	return status;

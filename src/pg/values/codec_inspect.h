@@ -9,7 +9,8 @@
 
 #include "executor/tuptable.h"
 
-#include "core/core.h"
+#include "core/api/status.h"
+#include "core/api/value.h"
 #include "values/codec.h"
 
 /* What one value is found to be. */
@@ -49,6 +50,6 @@ extern ValueOutcome codec_inspect(ColumnCodec *codec, TupleTableSlot *slot);
 extern ValueState codec_identify_envelope(ColumnCodec *codec, TupleTableSlot *slot, char *key_id);
 
 /* Status and key id of a value's header, however it is stored; no key needed. */
-extern dbcrypt_status value_read_header(Datum value, dbcrypt_form form, char *key_id);
+extern dbcrypt_status value_read_header(Datum value, dbcrypt_encoding encoding, char *key_id);
 
 #endif

@@ -7,7 +7,6 @@
 
 #include "utils/builtins.h"
 
-#include "core/core.h"
 #include "support/json_fields.h"
 #include "values/codec.h"
 #include "values/codec_json.h"

@@ -8,7 +8,7 @@
 
 #include "postgres.h"
 
-#include "core/core.h"
+#include "core/api/value.h"
 #include "values/codec.h"
 
 /* What a field's cell becomes; NULL leaves it. Runs in per-tuple memory. */

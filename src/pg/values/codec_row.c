@@ -11,7 +11,6 @@
 #include "utils/fmgrprotos.h"
 
 #include "columns/expression.h"
-#include "core/core.h"
 #include "support/encoding.h"
 #include "values/codec.h"
 #include "values/codec_row.h"

@@ -9,7 +9,7 @@
 
 #include "executor/tuptable.h"
 
-#include "core/core.h"
+#include "core/api/value.h"
 #include "values/codec.h"
 
 /* Whether the row holds a value of the column: what its where expression says. */

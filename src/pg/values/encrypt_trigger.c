@@ -26,7 +26,7 @@
 #include "columns/expression.h"
 #include "columns/registry.h"
 #include "columns/target.h"
-#include "core/core.h"
+#include "core/api/scheme.h"
 #include "keys/key_catalog.h"
 #include "keys/keyring.h"
 #include "keys/session_keyring.h"
@@ -297,16 +297,16 @@ static bool
 check_envelope(ColumnCodec *codec, Datum value, const ValuePlace *place)
 {
 	char key_id[DBCRYPT_KEY_ID_LEN + 1];
-	dbcrypt_status status = value_read_header(value, codec->form, key_id);
+	dbcrypt_status status = value_read_header(value, codec->encoding, key_id);
 	const RegisteredKey *key;
 
 	if (status != DBCRYPT_OK)
-		raise_status(status, codec->form, NULL, place);
+		raise_status(status, codec->encoding, NULL, place);
 	key = registered_key(key_id);
 	if (key == NULL)
-		raise_status(DBCRYPT_KEY_NOT_REGISTERED, codec->form, key_id, place);
+		raise_status(DBCRYPT_KEY_NOT_REGISTERED, codec->encoding, key_id, place);
 	if (key->revoked)
-		raise_status(DBCRYPT_KEY_REVOKED, codec->form, key_id, place);
+		raise_status(DBCRYPT_KEY_REVOKED, codec->encoding, key_id, place);
 	return keyring_find(session_ring(), key_id) >= 0;
 }
 

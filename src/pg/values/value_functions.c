@@ -8,7 +8,9 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#include "core/core.h"
+#include "core/api/keyring.h"
+#include "core/api/status.h"
+#include "core/api/value.h"
 #include "keys/keyring.h"
 #include "keys/session_keyring.h"
 #include "support/encoding.h"
@@ -49,14 +51,14 @@ allocate_result(size_t size)
 	struct varlena *result;
 
 	if (size > MaxAllocSize - VARHDRSZ)
-		raise_status(DBCRYPT_TOO_LARGE, DBCRYPT_BINARY, NULL, NULL);
+		raise_status(DBCRYPT_TOO_LARGE, DBCRYPT_ENCODING_BINARY, NULL, NULL);
 	result = palloc(size + VARHDRSZ);
 	SET_VARSIZE(result, size + VARHDRSZ);
 	return result;
 }
 
 static Datum
-encrypt_value(FunctionCallInfo fcinfo, dbcrypt_form form)
+encrypt_value(FunctionCallInfo fcinfo, dbcrypt_encoding encoding)
 {
 	struct varlena *value;
 	struct varlena *result;
@@ -69,23 +71,23 @@ encrypt_value(FunctionCallInfo fcinfo, dbcrypt_form form)
 		PG_RETURN_NULL();
 	value = PG_GETARG_VARLENA_PP(0);
 	aad = aad_argument(fcinfo);
-	if (form == DBCRYPT_TEXT)
+	if (encoding == DBCRYPT_ENCODING_TEXT)
 		plaintext = text_to_utf8(value);
 	else
 		plaintext = (Bytes){(uint8_t *) VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
-	result = allocate_result(dbcrypt_envelope_size(form, plaintext.size));
+	result = allocate_result(dbcrypt_envelope_size(encoding, plaintext.size));
 
 	ring = session_ring();
-	status = dbcrypt_encrypt(ring, form, plaintext.data, plaintext.size, aad.data, aad.size,
+	status = dbcrypt_encrypt(ring, encoding, plaintext.data, plaintext.size, aad.data, aad.size,
 							 (uint8_t *) VARDATA(result));
 	if (status != DBCRYPT_OK)
-		raise_status(status, form,
+		raise_status(status, encoding,
 					 dbcrypt_ring_count(ring) > 0 ? dbcrypt_ring_key_id(ring, 0) : NULL, NULL);
 	PG_RETURN_POINTER(result);
 }
 
 static Datum
-decrypt_value(FunctionCallInfo fcinfo, dbcrypt_form form)
+decrypt_value(FunctionCallInfo fcinfo, dbcrypt_encoding encoding)
 {
 	struct varlena *envelope;
 	struct varlena *result;
@@ -98,20 +100,20 @@ decrypt_value(FunctionCallInfo fcinfo, dbcrypt_form form)
 	envelope = PG_GETARG_VARLENA_PP(0);
 	aad = aad_argument(fcinfo);
 	size = VARSIZE_ANY_EXHDR(envelope);
-	result = allocate_result(dbcrypt_decrypt_room(form, size));
+	result = allocate_result(dbcrypt_decrypt_max_size(encoding, size));
 
-	status = dbcrypt_decrypt(session_ring(), form, (uint8_t *) VARDATA_ANY(envelope), size,
+	status = dbcrypt_decrypt(session_ring(), encoding, (uint8_t *) VARDATA_ANY(envelope), size,
 							 aad.data, aad.size, (uint8_t *) VARDATA(result), &size);
 	if (status != DBCRYPT_OK)
-		raise_value_status(session_ring(), status, form, envelope, NULL);
+		raise_value_status(session_ring(), status, encoding, envelope, NULL);
 	SET_VARSIZE(result, size + VARHDRSZ);
-	if (form == DBCRYPT_TEXT)
+	if (encoding == DBCRYPT_ENCODING_TEXT)
 		result = utf8_to_text(result);
 	PG_RETURN_POINTER(result);
 }
 
 static Datum
-reencrypt_value(FunctionCallInfo fcinfo, dbcrypt_form form)
+reencrypt_value(FunctionCallInfo fcinfo, dbcrypt_encoding encoding)
 {
 	struct varlena *envelope;
 	struct varlena *result;
@@ -127,92 +129,92 @@ reencrypt_value(FunctionCallInfo fcinfo, dbcrypt_form form)
 	size = VARSIZE_ANY_EXHDR(envelope);
 	result = allocate_result(size);
 
-	status = dbcrypt_reencrypt(session_ring(), form, (uint8_t *) VARDATA_ANY(envelope), size,
+	status = dbcrypt_reencrypt(session_ring(), encoding, (uint8_t *) VARDATA_ANY(envelope), size,
 							   aad.data, aad.size, (uint8_t *) VARDATA(result), &changed);
 	if (status != DBCRYPT_OK)
-		raise_value_status(session_ring(), status, form, envelope, NULL);
+		raise_value_status(session_ring(), status, encoding, envelope, NULL);
 	PG_RETURN_POINTER(changed ? result : envelope);
 }
 
 /* The key id of an envelope; an error for anything else. */
 static Datum
-key_id(FunctionCallInfo fcinfo, dbcrypt_form form)
+key_id(FunctionCallInfo fcinfo, dbcrypt_encoding encoding)
 {
 	char id[DBCRYPT_KEY_ID_LEN + 1];
-	dbcrypt_status status = value_read_header(PG_GETARG_DATUM(0), form, id);
+	dbcrypt_status status = value_read_header(PG_GETARG_DATUM(0), encoding, id);
 
 	if (status != DBCRYPT_OK)
-		raise_status(status, form, NULL, NULL);
+		raise_status(status, encoding, NULL, NULL);
 	PG_RETURN_TEXT_P(cstring_to_text(id));
 }
 
 /* Whether a value has the shape of an envelope of a known or a newer format. */
 static Datum
-is_encrypted(FunctionCallInfo fcinfo, dbcrypt_form form)
+is_encrypted(FunctionCallInfo fcinfo, dbcrypt_encoding encoding)
 {
 	char id[DBCRYPT_KEY_ID_LEN + 1];
 
-	PG_RETURN_BOOL(value_read_header(PG_GETARG_DATUM(0), form, id) != DBCRYPT_NOT_AN_ENVELOPE);
+	PG_RETURN_BOOL(value_read_header(PG_GETARG_DATUM(0), encoding, id) != DBCRYPT_NOT_AN_ENVELOPE);
 }
 
 Datum
 dbcrypt_encrypt_text(PG_FUNCTION_ARGS)
 {
-	return encrypt_value(fcinfo, DBCRYPT_TEXT);
+	return encrypt_value(fcinfo, DBCRYPT_ENCODING_TEXT);
 }
 
 Datum
 dbcrypt_encrypt_bytea(PG_FUNCTION_ARGS)
 {
-	return encrypt_value(fcinfo, DBCRYPT_BINARY);
+	return encrypt_value(fcinfo, DBCRYPT_ENCODING_BINARY);
 }
 
 Datum
 dbcrypt_decrypt_text(PG_FUNCTION_ARGS)
 {
-	return decrypt_value(fcinfo, DBCRYPT_TEXT);
+	return decrypt_value(fcinfo, DBCRYPT_ENCODING_TEXT);
 }
 
 Datum
 dbcrypt_decrypt_bytea(PG_FUNCTION_ARGS)
 {
-	return decrypt_value(fcinfo, DBCRYPT_BINARY);
+	return decrypt_value(fcinfo, DBCRYPT_ENCODING_BINARY);
 }
 
 Datum
 dbcrypt_reencrypt_text(PG_FUNCTION_ARGS)
 {
-	return reencrypt_value(fcinfo, DBCRYPT_TEXT);
+	return reencrypt_value(fcinfo, DBCRYPT_ENCODING_TEXT);
 }
 
 Datum
 dbcrypt_reencrypt_bytea(PG_FUNCTION_ARGS)
 {
-	return reencrypt_value(fcinfo, DBCRYPT_BINARY);
+	return reencrypt_value(fcinfo, DBCRYPT_ENCODING_BINARY);
 }
 
 Datum
 dbcrypt_key_id_text(PG_FUNCTION_ARGS)
 {
-	return key_id(fcinfo, DBCRYPT_TEXT);
+	return key_id(fcinfo, DBCRYPT_ENCODING_TEXT);
 }
 
 Datum
 dbcrypt_key_id_bytea(PG_FUNCTION_ARGS)
 {
-	return key_id(fcinfo, DBCRYPT_BINARY);
+	return key_id(fcinfo, DBCRYPT_ENCODING_BINARY);
 }
 
 Datum
 dbcrypt_is_encrypted_text(PG_FUNCTION_ARGS)
 {
-	return is_encrypted(fcinfo, DBCRYPT_TEXT);
+	return is_encrypted(fcinfo, DBCRYPT_ENCODING_TEXT);
 }
 
 Datum
 dbcrypt_is_encrypted_bytea(PG_FUNCTION_ARGS)
 {
-	return is_encrypted(fcinfo, DBCRYPT_BINARY);
+	return is_encrypted(fcinfo, DBCRYPT_ENCODING_BINARY);
 }
 
 Datum
@@ -223,7 +225,7 @@ dbcrypt_generate_key_sql(PG_FUNCTION_ARGS)
 	dbcrypt_status status = dbcrypt_generate_key(key);
 
 	if (status != DBCRYPT_OK)
-		raise_status(status, DBCRYPT_TEXT, NULL, NULL);
+		raise_status(status, DBCRYPT_ENCODING_TEXT, NULL, NULL);
 	result = cstring_to_text(key);
 	dbcrypt_cleanse(key, sizeof(key));
 	PG_RETURN_TEXT_P(result);

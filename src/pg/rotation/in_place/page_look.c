@@ -11,7 +11,6 @@
 #include "storage/bufmgr.h"
 #include "storage/bufpage.h"
 
-#include "core/core.h"
 #include "rotation/in_place/page_look.h"
 #include "rotation/in_place/page_work.h"
 
@@ -25,7 +24,7 @@ looks_current(const PageWork *work, const struct varlena *value)
 		return false;
 	size = VARSIZE_ANY_EXHDR(value);
 	return size >= work->current_size &&
-		   (work->scan->codec.form == DBCRYPT_BINARY || size % 4 == 0) &&
+		   (work->scan->codec.encoding == DBCRYPT_ENCODING_BINARY || size % 4 == 0) &&
 		   memcmp(VARDATA_ANY(value), work->prefix, work->prefix_size) == 0;
 }
 

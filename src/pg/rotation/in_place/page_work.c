@@ -15,7 +15,7 @@
 #include "columns/expression.h"
 #include "columns/options.h"
 #include "columns/target.h"
-#include "core/core.h"
+#include "core/api/value.h"
 #include "keys/session_keyring.h"
 #include "rotation/in_place/eligibility.h"
 #include "rotation/in_place/page_work.h"
@@ -40,16 +40,16 @@ static void
 cache_primary_prefix(PageWork *work)
 {
 	const ColumnCodec *codec = &work->scan->codec;
-	dbcrypt_form form = codec->form;
+	dbcrypt_encoding encoding = codec->encoding;
 	uint8_t sample[64];
 
 	work->prefix_size = 0;
-	work->current_size = dbcrypt_envelope_size(form, 0);
+	work->current_size = dbcrypt_envelope_size(encoding, 0);
 	if (codec->scheme == scheme_native() && codec->where == NULL && codec->json == NULL &&
 		work->current_size <= sizeof(sample) &&
-		dbcrypt_encrypt(session_ring(), form, NULL, 0, NULL, 0, sample) == DBCRYPT_OK)
+		dbcrypt_encrypt(session_ring(), encoding, NULL, 0, NULL, 0, sample) == DBCRYPT_OK)
 	{
-		work->prefix_size = form == DBCRYPT_TEXT ? 16 : 12;
+		work->prefix_size = encoding == DBCRYPT_ENCODING_TEXT ? 16 : 12;
 		memcpy(work->prefix, sample, work->prefix_size);
 	}
 }

@@ -1,0 +1,43 @@
+/*
+ * status.h
+ *		The core's API for C: statuses, and functions for the whole process.
+ *
+ * The API has four headers: this one, keyring.h, value.h and scheme.h. No function of
+ * it throws or changes the state of its caller, errno excepted. Sizes are bytes. The
+ * caller owns the buffers, unless a comment says otherwise. Key bytes and plaintext
+ * are written to no other output than the one that is meant for them.
+ */
+#ifndef DBCRYPT_API_STATUS_H
+#define DBCRYPT_API_STATUS_H
+
+#include <stddef.h>
+
+#include "../crypto/status_code.h"
+
+#ifdef __cplusplus
+#define DBCRYPT_NOEXCEPT noexcept
+#else
+#define DBCRYPT_NOEXCEPT
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Asks the processor what it supports, which takes half a millisecond in a virtual
+ * machine. Otherwise the first value does that. Children of the process inherit it.
+ */
+void dbcrypt_prepare(void) DBCRYPT_NOEXCEPT;
+
+/* Forbids core dumps of this process. To be called before it holds keys. */
+void dbcrypt_forbid_core_dump(void) DBCRYPT_NOEXCEPT;
+
+/* Overwrites memory that held a secret. The compiler does not optimise this away. */
+void dbcrypt_cleanse(void *data, size_t size) DBCRYPT_NOEXCEPT;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

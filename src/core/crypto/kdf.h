@@ -1,0 +1,27 @@
+/*
+ * kdf.h
+ *		Key derivation: SHA-256 (FIPS 180-4) and HKDF (RFC 5869).
+ *
+ * Both throw CoreError(DBCRYPT_INTERNAL) when OpenSSL fails.
+ */
+#ifndef DBCRYPT_KDF_H
+#define DBCRYPT_KDF_H
+
+#include <array>
+
+#include "secret.h"
+
+namespace dbcrypt
+{
+
+std::array<uint8_t, 32> sha256(Bytes data);
+
+/*
+ * HKDF with the digest of that name in OpenSSL. An empty salt is a salt of zeros
+ * (RFC 5869 section 2.2). size is the length of the result in bytes.
+ */
+Secret hkdf(const char *digest, const Secret &key, Bytes salt, Bytes info, size_t size);
+
+} // namespace dbcrypt
+
+#endif

@@ -1,0 +1,51 @@
+#include "scheme.h"
+
+#include <iterator>
+
+#include "../crypto/no_postgres.h"
+
+using namespace dbcrypt;
+
+namespace
+{
+
+const Scheme *const schemes[] = {
+	&native_scheme,			&coder_scheme,		  &lockbox_scheme,		&tooljet_scheme,
+	&attr_encrypted_scheme, &gitlab_token_scheme, &containarium_scheme,
+};
+
+} // namespace
+
+const char *
+dbcrypt_scheme::key_name(const Key &) const
+{
+	return nullptr;
+}
+
+dbcrypt_cell_kind
+dbcrypt_scheme::inspect(const dbcrypt_cell &cell) const
+{
+	if (cell.value == nullptr)
+		return DBCRYPT_CELL_NULL;
+	return traits.keeps_empty && cell.value_size == 0 ? DBCRYPT_CELL_EMPTY : DBCRYPT_CELL_ENCRYPTED;
+}
+
+namespace dbcrypt
+{
+
+const Scheme *
+scheme_named(std::string_view name)
+{
+	for (const Scheme *scheme : schemes)
+		if (scheme->traits.name == name)
+			return scheme;
+	return nullptr;
+}
+
+const Scheme *
+scheme_at(size_t i)
+{
+	return i < std::size(schemes) ? schemes[i] : nullptr;
+}
+
+} // namespace dbcrypt

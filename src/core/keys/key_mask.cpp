@@ -1,0 +1,175 @@
+#include "key_mask.h"
+
+#include <algorithm>
+#include <string_view>
+
+#include "../crypto/base64.h"
+
+#include "../crypto/no_postgres.h"
+
+namespace dbcrypt
+{
+
+namespace
+{
+
+constexpr size_t hex_size = 2 * key_size;
+constexpr size_t base64_size = base64_encoded_size(key_size); /* the last one is '=' */
+
+/* The shortest piece of a key that is hidden where no ring tells what is one. */
+constexpr size_t suspect_size = 20;
+
+bool
+is_digit_or_letter(char c, char last_lower)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= last_lower) ||
+		   (c >= 'A' && c <= last_lower - 'a' + 'A');
+}
+
+bool
+is_hex(char c)
+{
+	return is_digit_or_letter(c, 'f');
+}
+
+bool
+is_base64(char c)
+{
+	return is_digit_or_letter(c, 'z') || c == '+' || c == '/';
+}
+
+/* The length of the run of such characters at position at. */
+size_t
+run_at(std::span<const char> text, size_t at, bool (*belongs)(char))
+{
+	size_t end = at;
+	while (end < text.size() && belongs(text[end]))
+		end++;
+	return end - at;
+}
+
+bool
+is_key(std::span<const char> text, const Keyring &keyring)
+{
+	const auto key = parse_key({text.data(), text.size()});
+	if (!key)
+		return false;
+	const auto bytes = reveal_secret(*key);
+	for (size_t i = 0; i < keyring.size(); i++)
+	{
+		const auto held = reveal_secret(keyring.at(i).bytes());
+		if (std::equal(bytes.begin(), bytes.end(), held.begin(), held.end()))
+			return true;
+	}
+	return false;
+}
+
+size_t
+mask(std::span<char> text)
+{
+	std::fill(text.begin(), text.end(), '*');
+	return 1;
+}
+
+/* What a key consists of, in hex or in either alphabet of base64. */
+bool
+is_of_key(char c)
+{
+	return is_base64(c) || c == '-' || c == '_';
+}
+
+/* Names of settings and functions are long too, but lower case without digits. */
+bool
+is_telling(char c)
+{
+	return is_of_key(c) && !(c >= 'a' && c <= 'z') && c != '-' && c != '_' && c != '/';
+}
+
+/* Masks what could be a key, a piece of one, or one that was mistyped. */
+size_t
+mask_suspects(std::span<char> text)
+{
+	size_t masked = 0;
+	for (size_t at = 0; at < text.size();)
+	{
+		const size_t size = run_at(text, at, is_of_key);
+		size_t end = at + size;
+		const auto run = text.subspan(at, size);
+		if (size >= suspect_size && std::any_of(run.begin(), run.end(), is_telling))
+		{
+			end += run_at(text, end, [](char c) { return c == '='; });
+			masked += mask(text.subspan(at, end - at));
+		}
+		at = end + 1;
+	}
+	return masked;
+}
+
+/* Masks the ring's hex keys wherever they stand in a run. */
+size_t
+mask_hex(std::span<char> run, const Keyring &keyring)
+{
+	size_t masked = 0;
+	for (size_t at = 0; at + hex_size <= run.size();)
+		if (is_key(run.subspan(at, hex_size), keyring))
+		{
+			masked += mask(run.subspan(at, hex_size));
+			at += hex_size;
+		}
+		else
+			at++;
+	return masked;
+}
+
+/* Masks each text: key that stands at the start of a word. */
+size_t
+mask_text_keys(std::span<char> text, const Keyring *only)
+{
+	size_t masked = 0;
+	const std::string_view all(text.data(), text.size());
+	for (size_t at = all.find(text_key_prefix); at != all.npos;
+		 at = all.find(text_key_prefix, at + 1))
+	{
+		if (only == nullptr && at > 0 && is_base64(text[at - 1]))
+			continue;
+		const size_t start = at + text_key_prefix.size();
+		size_t end = start;
+		while (end < text.size() && !ends_text_key(text[end]))
+			end++;
+		if (end > start && (only == nullptr || is_key(text.subspan(at, end - at), *only)))
+			masked += mask(text.subspan(at, end - at));
+	}
+	return masked;
+}
+
+} // namespace
+
+size_t
+mask_keys(std::span<char> text, const Keyring *only)
+{
+	size_t masked = mask_text_keys(text, only);
+	if (only == nullptr)
+		return masked + mask_suspects(text);
+
+	for (size_t at = 0; at < text.size();)
+	{
+		const size_t size = run_at(text, at, is_hex);
+		masked += mask_hex(text.subspan(at, size), *only);
+		at += size + 1;
+	}
+	for (size_t at = 0; at < text.size();)
+	{
+		const size_t size = run_at(text, at, is_base64);
+		const size_t end = at + size;
+		if (size >= base64_size - 1 && end < text.size() && text[end] == '=')
+		{
+			const auto candidate = text.subspan(end + 1 - base64_size, base64_size);
+			if (is_key(candidate, *only))
+				masked += mask(candidate);
+		}
+		at = end + 1;
+	}
+	return masked;
+}
+
+} // namespace dbcrypt
