@@ -147,7 +147,8 @@ class House:
         in_core = self.layer(path)[0] == "core"
         for number, line in enumerate(code.split("\n"), 1):
             # The core may only ask whether it was defined, to refuse to compile then.
-            if "PG_VERSION_NUM" in line and path.name != "no_postgres.h":
+            if "PG_VERSION_NUM" in line and not (
+                    in_core and re.match(r"#if(?:def| defined)", line)):
                 self.breach(path, number, "tests the PostgreSQL version; compat.h does that")
 
     def check_document(self, path):
@@ -155,7 +156,7 @@ class House:
         bases = [path.parent, path.parent.parent, self.top]
         for number, line in enumerate(path.read_text().split("\n"), 1):
             for name in re.findall(r"`([\w./-]+)`", line):
-                if not re.search(r"\.(?:c|h|cpp|py|pl|pm|sql|out|rb|json|md|map|spec)$|[^/.]/$",
+                if not re.search(r"\w\.(?:c|h|cpp|py|pl|pm|sql|out|rb|json|md|map|spec)$|[^/.]/$",
                                  name) or re.search(r"[A-Z]{4}_?\.|NAME", name):
                     continue
                 if name.startswith("/") or not any((base / name).exists() for base in bases):

@@ -23,6 +23,7 @@
 #include "core/api/scheme.h"
 #include "rows/column_scan.h"
 #include "support/arguments.h"
+#include "support/compat.h"
 #include "values/codec_inspect.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_adopt);
@@ -174,6 +175,27 @@ sample_value(void *arg, ValueState state, const char *key_id)
 		sample->bad = true;
 }
 
+/* Refuses to adopt a column because of a value of the row at work. */
+pg_noreturn static void
+refuse_row(ColumnScan *scan, const char *column)
+{
+	bool cbc = looks_like_cbc(scan);
+
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_DATA_EXCEPTION),
+		 errmsg("cannot adopt column \"%s\" of table \"%s\": a value does not decrypt", column,
+				RelationGetRelationName(scan->rel)),
+		 errdetail("Table %s, row (%u,%u).%s", scan->table_name,
+				   ItemPointerGetBlockNumber(&scan->tid), ItemPointerGetOffsetNumber(&scan->tid),
+				   cbc ? " Its iv is one of AES-256-CBC, which has no authentication: whether "
+						 "a key is right cannot be told."
+					   : ""),
+		 cbc ? errhint("Let the application encrypt the column with AES-256-GCM first.")
+			 : errhint("See that the application's key is in dbcrypt.key_file and that the "
+					   "options are right.")));
+}
+
 /* Decrypts the values of one row; refuses one that does not decrypt. */
 static bool
 sample_row(ColumnScan *scan, void *arg)
@@ -182,19 +204,7 @@ sample_row(ColumnScan *scan, void *arg)
 
 	codec_examine(&scan->codec, scan->row, sample_value, sample);
 	if (sample->bad)
-		ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION),
-						errmsg("column \"%s\" of table \"%s\" cannot be adopted: a value does "
-							   "not open",
-							   sample->column, RelationGetRelationName(scan->rel)),
-						errdetail("Table %s, row (%u,%u).", scan->table_name,
-								  ItemPointerGetBlockNumber(&scan->tid),
-								  ItemPointerGetOffsetNumber(&scan->tid)),
-						looks_like_cbc(scan)
-							? errhint("Its iv is one of AES-256-CBC, which carries no "
-									  "authentication: whether a key is right cannot be told, so "
-									  "such columns are not adopted.")
-							: errhint("See that the application's key is in dbcrypt.key_file "
-									  "and that the options are right.")));
+		refuse_row(scan, sample->column);
 	return sample->decrypted < SAMPLE_VALUES;
 }
 
@@ -209,8 +219,10 @@ check_sample(Relation rel, const TargetColumn *target)
 	column_scan_begin(&scan, rel, target);
 	if (scan.codec.encoding == DBCRYPT_ENCODING_TEXT ? !traits->text : !traits->binary)
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-						errmsg("values of scheme %s are %s", traits->name,
-							   traits->text ? "text" : "bytea")));
+						errmsg("column \"%s\" of table \"%s\" is not %s", target->name,
+							   RelationGetRelationName(rel), traits->text ? "text" : "bytea"),
+						errdetail("Values of scheme %s are %s.", traits->name,
+								  traits->text ? "text" : "bytea")));
 	column_scan_rows(&scan, GetActiveSnapshot(), sample_row, &sample);
 	column_scan_end(&scan);
 }
@@ -254,11 +266,10 @@ adopt_return_column(FunctionCallInfo fcinfo, const TargetColumn *target)
 Datum
 dbcrypt_adopt(PG_FUNCTION_ARGS)
 {
-	TargetColumn target = {.relid = PG_GETARG_OID(0)};
+	TargetColumn target = target_from_arguments(fcinfo);
 
 	PreventCommandDuringRecovery("dbcrypt_adopt()");
 	PreventCommandIfReadOnly("dbcrypt_adopt()");
-	target.name = pstrdup(NameStr(*PG_GETARG_NAME(1)));
 	target.scheme = scheme_named(text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	if (target.scheme == scheme_native())
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),

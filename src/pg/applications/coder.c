@@ -53,10 +53,10 @@ find_catalog(void)
 				 errmsg("more than one table is a catalog of Coder's keys"),
 				 errhint("Name it, for example dbcrypt_adopt_coder('public.dbcrypt_keys').")));
 	if (!OidIsValid(catalog))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE), errmsg("no table is a catalog of Coder's keys"),
-				 errdetail("Its name is dbcrypt_keys, and it has a column "
-						   "active_key_digest.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE), errmsg("no table is a catalog of Coder's keys"),
+			 errdetail("Such a table is named dbcrypt_keys and has a column active_key_digest.")));
 	return catalog;
 }
 
@@ -94,7 +94,8 @@ value_column(Oid relid, const char *companion)
 	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
 					errmsg("cannot tell whose key ids column \"%s\" of table \"%s\" holds",
 						   companion, get_rel_name(relid)),
-					errhint("Adopt that column with dbcrypt_adopt() and option key_id first.")));
+					errhint("Adopt the column of the values with dbcrypt_adopt() and option key_id "
+							"first.")));
 }
 
 /*

@@ -18,6 +18,12 @@
 #include "core/api/scheme.h"
 #include "support/compat.h"
 
+TargetColumn
+target_from_arguments(FunctionCallInfo fcinfo)
+{
+	return (TargetColumn){.relid = PG_GETARG_OID(0), .name = pstrdup(NameStr(*PG_GETARG_NAME(1)))};
+}
+
 bool
 column_is_native(const TargetColumn *target)
 {

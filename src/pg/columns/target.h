@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/attnum.h"
+#include "fmgr.h"
 #include "utils/rel.h"
 
 #include "columns/options.h"
@@ -26,6 +27,9 @@ typedef struct TargetColumn
 	const dbcrypt_scheme *scheme; /* NULL for native */
 	ColumnOptions options;
 } TargetColumn;
+
+/* The column that arguments 0 (regclass) and 1 (name) of a call name; neither is NULL. */
+extern TargetColumn target_from_arguments(FunctionCallInfo fcinfo);
 
 /* Whether every row of the column holds a native envelope, or should. */
 extern bool column_is_native(const TargetColumn *target);

@@ -75,7 +75,7 @@ register_converted(TargetColumn *target)
 Datum
 dbcrypt_convert(PG_FUNCTION_ARGS)
 {
-	TargetColumn target = {.relid = PG_GETARG_OID(0)};
+	TargetColumn target = target_from_arguments(fcinfo);
 	int64 counts[3] = {0};
 	List *members;
 	ListCell *cell;
@@ -83,14 +83,14 @@ dbcrypt_convert(PG_FUNCTION_ARGS)
 
 	PreventCommandDuringRecovery("dbcrypt_convert()");
 	PreventCommandIfReadOnly("dbcrypt_convert()");
-	target.name = pstrdup(NameStr(*PG_GETARG_NAME(1)));
 	members = target_open(&target, ShareRowExclusiveLock, "convert");
 	if (target.scheme == NULL || target.scheme == scheme_native() ||
 		column_registered(target.relid, target.attnum) == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("column \"%s\" of table \"%s\" is not of another scheme",
-							   target.name, get_rel_name(target.relid)),
-						errhint("Only a column adopted with dbcrypt_adopt() can be converted.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("column \"%s\" of table \"%s\" is not of another application's scheme",
+						target.name, get_rel_name(target.relid)),
+				 errhint("Only a column adopted with dbcrypt_adopt() can be converted.")));
 
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());

@@ -122,26 +122,6 @@ rewrite_column(RewriteKind kind, TargetColumn *target, const char *function, boo
 	return counts;
 }
 
-/* The arguments "table" and "column" of a call; the third is its caller's. */
-static void
-target_arguments(FunctionCallInfo fcinfo, TargetColumn *target)
-{
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("table and column must not be null")));
-	target->relid = PG_GETARG_OID(0);
-	target->name = pstrdup(NameStr(*PG_GETARG_NAME(1)));
-}
-
-static bool
-dry_run_argument(FunctionCallInfo fcinfo, int n)
-{
-	if (PG_ARGISNULL(n))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("dry_run must not be null")));
-	return PG_GETARG_BOOL(n);
-}
-
 /* The row that the functions return. */
 static Datum
 counts_result(FunctionCallInfo fcinfo, const RewriteCounts *counts)
@@ -156,13 +136,15 @@ counts_result(FunctionCallInfo fcinfo, const RewriteCounts *counts)
 Datum
 dbcrypt_encrypt_column(PG_FUNCTION_ARGS)
 {
-	TargetColumn target = {0};
+	static const char *const names[] = {"table", "column", NULL, "dry_run"};
+	TargetColumn target;
 	RewriteCounts counts;
 
-	target_arguments(fcinfo, &target);
+	arguments_refuse_null(fcinfo, names, lengthof(names));
+	target = target_from_arguments(fcinfo);
 	target.aad = text_argument(fcinfo, 2);
-	counts = rewrite_column(REWRITE_ENCRYPT, &target, "dbcrypt_encrypt_column()",
-							dry_run_argument(fcinfo, 3));
+	counts =
+		rewrite_column(REWRITE_ENCRYPT, &target, "dbcrypt_encrypt_column()", PG_GETARG_BOOL(3));
 	return counts_result(fcinfo, &counts);
 }
 
@@ -170,12 +152,14 @@ dbcrypt_encrypt_column(PG_FUNCTION_ARGS)
 Datum
 dbcrypt_decrypt_column(PG_FUNCTION_ARGS)
 {
-	TargetColumn target = {0};
+	static const char *const names[] = {"table", "column", "dry_run"};
+	TargetColumn target;
 	RewriteCounts counts;
 
-	target_arguments(fcinfo, &target);
-	counts = rewrite_column(REWRITE_DECRYPT, &target, "dbcrypt_decrypt_column()",
-							dry_run_argument(fcinfo, 2));
+	arguments_refuse_null(fcinfo, names, lengthof(names));
+	target = target_from_arguments(fcinfo);
+	counts =
+		rewrite_column(REWRITE_DECRYPT, &target, "dbcrypt_decrypt_column()", PG_GETARG_BOOL(2));
 	return counts_result(fcinfo, &counts);
 }
 
@@ -183,14 +167,16 @@ dbcrypt_decrypt_column(PG_FUNCTION_ARGS)
 Datum
 dbcrypt_delete_column(PG_FUNCTION_ARGS)
 {
-	TargetColumn target = {0};
+	static const char *const names[] = {"table", "column"};
+	TargetColumn target;
 	RewriteCounts counts;
 	char *confirm = text_argument(fcinfo, 2);
 	char *schema;
 	char *table;
 	char *plain;
 
-	target_arguments(fcinfo, &target);
+	arguments_refuse_null(fcinfo, names, lengthof(names));
+	target = target_from_arguments(fcinfo);
 	column_check_owner(target.relid);
 	table = get_rel_name(target.relid);
 	schema = get_namespace_name(get_rel_namespace(target.relid));

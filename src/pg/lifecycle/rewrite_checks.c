@@ -55,7 +55,7 @@ rewrite_check_relation(Relation rel)
 	if (actions->pubinsert || actions->pubupdate || actions->pubdelete || actions->pubtruncate)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("table \"%s\" is published", RelationGetRelationName(rel)),
+				 errmsg("cannot rewrite published table \"%s\"", RelationGetRelationName(rel)),
 				 errdetail("A rewrite is not replicated: subscribers would keep the old values."),
 				 errhint("Take the table out of the publication, rewrite it on both sides, then "
 						 "publish it again.")));

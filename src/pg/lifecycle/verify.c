@@ -129,16 +129,14 @@ put_tallies(ReturnSetInfo *result, List *tallies, Datum *values, bool *nulls, in
 Datum
 dbcrypt_verify(PG_FUNCTION_ARGS)
 {
+	static const char *const names[] = {"table", "column"};
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	TargetColumn target = {0};
+	TargetColumn target;
 	Datum values[NRESULTS];
 	bool nulls[NRESULTS] = {false};
 
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("table and column must not be null")));
-	target.relid = PG_GETARG_OID(0);
-	target.name = pstrdup(NameStr(*PG_GETARG_NAME(1)));
+	arguments_refuse_null(fcinfo, names, lengthof(names));
+	target = target_from_arguments(fcinfo);
 	InitMaterializedSRF(fcinfo, 0);
 	put_tallies(result, verify_column(&target), values, nulls, 0);
 	return (Datum) 0;
