@@ -41,7 +41,10 @@ endif
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
-ifneq ($(wildcard $(PGXS)),)
+# Debian's client brings pgxs.mk too: only postgres.h proves the server's headers.
+PG_HEADER := $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h
+
+ifneq ($(and $(wildcard $(PGXS)),$(wildcard $(PG_HEADER))),)
 # PGXS would compile C++ bitcode without PG_CXXFLAGS; dbcrypt has no use for it.
 override with_llvm = no
 include $(PGXS)
@@ -72,15 +75,15 @@ LAYERS = unit fuzz regress isolation tap
 export PG_CONFIG TESTS ACCEPT
 
 test: FORCE
-	test/harness/setup build test clients
+	test/harness/setup $(LAYERS)
 	test/harness/run $(LAYERS)
 
 $(addprefix test-,$(LAYERS)): test-%: FORCE
-	test/harness/setup build test clients
+	test/harness/setup $*
 	test/harness/run $*
 
 soak: FORCE
-	test/harness/setup build test clients
+	test/harness/setup tap
 	DBCRYPT_SOAK=1 test/harness/run tap
 
 demo: FORCE
@@ -88,7 +91,7 @@ demo: FORCE
 	demo/demo.sh
 
 bench: FORCE
-	test/harness/setup build
+	test/harness/setup bench
 	test/bench/bench.sh
 	test/bench/in_place.sh
 
