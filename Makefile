@@ -72,7 +72,8 @@ clean: FORCE
 endif
 
 LAYERS = unit fuzz regress isolation tap
-export PG_CONFIG TESTS ACCEPT
+BARE ?= bookworm
+export PG_CONFIG TESTS ACCEPT BARE_FULL
 
 test: FORCE
 	test/harness/setup $(LAYERS)
@@ -82,9 +83,15 @@ $(addprefix test-,$(LAYERS)): test-%: FORCE
 	test/harness/setup $*
 	test/harness/run $*
 
+# Needs nothing of this machine but root, apt-get and its mirror.
+test-bare: FORCE
+	test/harness/setup bare
+	test/harness/bare $(BARE)
+
 soak: FORCE
 	test/harness/setup tap
 	DBCRYPT_SOAK=1 test/harness/run tap
+	$(MAKE) --no-print-directory test-bare BARE="bookworm trixie" BARE_FULL=1
 
 demo: FORCE
 	test/harness/setup build
@@ -110,7 +117,10 @@ help: FORCE
 	@echo '                     TESTS="..." chooses: a GoogleTest filter, a fuzz target, a'
 	@echo '                     pg_regress or isolation test, a test/t/*.pl file'
 	@echo '                     ACCEPT=1 makes what test-regress or test-isolation gave expected'
-	@echo 'make soak            the TAP tests with long loops'
+	@echo 'make test-bare       installs, runs and tests it on a new, minimal Debian; as root.'
+	@echo '                     BARE="bookworm trixie" chooses releases, BARE_FULL=1 runs'
+	@echo '                     make test there too'
+	@echo 'make soak            the TAP tests with long loops, and the bare machines'
 	@echo 'make demo            the main job on 100,000 rows, in a throwaway server'
 	@echo 'make bench           ratios to pgcrypto, OpenSSL and a plain UPDATE'
 	@echo 'make lint, format    clang-format, clang-tidy, cppcheck'
@@ -118,5 +128,5 @@ help: FORCE
 	@echo 'PG_CONFIG=/path/to/pg_config chooses the server version'
 
 .DEFAULT_GOAL := all
-.PHONY: FORCE test $(addprefix test-,$(LAYERS)) soak demo bench lint format help
+.PHONY: FORCE test $(addprefix test-,$(LAYERS)) test-bare soak demo bench lint format help
 FORCE:
