@@ -41,7 +41,10 @@ endif
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
-ifneq ($(wildcard $(PGXS)),)
+# Debian's client brings pgxs.mk too: only postgres.h proves the server's headers.
+PG_HEADER := $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h
+
+ifneq ($(and $(wildcard $(PGXS)),$(wildcard $(PG_HEADER))),)
 # PGXS would compile C++ bitcode without PG_CXXFLAGS; dbcrypt has no use for it.
 override with_llvm = no
 include $(PGXS)
@@ -69,26 +72,33 @@ clean: FORCE
 endif
 
 LAYERS = unit fuzz regress isolation tap
-export PG_CONFIG TESTS ACCEPT
+BARE ?= bookworm
+export PG_CONFIG TESTS ACCEPT BARE_FULL
 
 test: FORCE
-	test/harness/setup build test clients
+	test/harness/setup $(LAYERS)
 	test/harness/run $(LAYERS)
 
 $(addprefix test-,$(LAYERS)): test-%: FORCE
-	test/harness/setup build test clients
+	test/harness/setup $*
 	test/harness/run $*
 
+# Needs nothing of this machine but root, apt-get and its mirror.
+test-bare: FORCE
+	test/harness/setup bare
+	test/harness/bare $(BARE)
+
 soak: FORCE
-	test/harness/setup build test clients
+	test/harness/setup tap
 	DBCRYPT_SOAK=1 test/harness/run tap
+	$(MAKE) --no-print-directory test-bare BARE="bookworm trixie" BARE_FULL=1
 
 demo: FORCE
 	test/harness/setup build
 	demo/demo.sh
 
 bench: FORCE
-	test/harness/setup build
+	test/harness/setup bench
 	test/bench/bench.sh
 	test/bench/in_place.sh
 
@@ -107,7 +117,10 @@ help: FORCE
 	@echo '                     TESTS="..." chooses: a GoogleTest filter, a fuzz target, a'
 	@echo '                     pg_regress or isolation test, a test/t/*.pl file'
 	@echo '                     ACCEPT=1 makes what test-regress or test-isolation gave expected'
-	@echo 'make soak            the TAP tests with long loops'
+	@echo 'make test-bare       installs, runs and tests it on a new, minimal Debian; as root.'
+	@echo '                     BARE="bookworm trixie" chooses releases, BARE_FULL=1 runs'
+	@echo '                     make test there too'
+	@echo 'make soak            the TAP tests with long loops, and the bare machines'
 	@echo 'make demo            the main job on 100,000 rows, in a throwaway server'
 	@echo 'make bench           ratios to pgcrypto, OpenSSL and a plain UPDATE'
 	@echo 'make lint, format    clang-format, clang-tidy, cppcheck'
@@ -115,5 +128,5 @@ help: FORCE
 	@echo 'PG_CONFIG=/path/to/pg_config chooses the server version'
 
 .DEFAULT_GOAL := all
-.PHONY: FORCE test $(addprefix test-,$(LAYERS)) soak demo bench lint format help
+.PHONY: FORCE test $(addprefix test-,$(LAYERS)) test-bare soak demo bench lint format help
 FORCE:

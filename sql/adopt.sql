@@ -1,10 +1,13 @@
 -- dbcrypt_adopt: what it asks of table and options, JSON, where, expressions.
 LOAD 'dbcrypt';
 CREATE EXTENSION dbcrypt;
-SELECT state FROM dbcrypt_register_keys();
 \set key1 0101010101010101010101010101010101010101010101010101010101010101
 \set key2 0202020202020202020202020202020202020202020202020202020202020202
-\set both :key2 ',' :key1
+\set old :key1 ',' :key2
+\set new :key2 ',' :key1
+SET dbcrypt.key_file = '';
+SET dbcrypt.keys = :'old';
+SELECT state FROM dbcrypt_register_keys();
 
 ---- refusals
 CREATE TABLE t (id int, v text, v_key_id text, v_iv bytea, n int, b bytea, j json,
@@ -105,7 +108,7 @@ SELECT key_id, state, "values" FROM dbcrypt_verify('sso', 'b');
 CREATE VIEW masked AS SELECT id, regexp_replace(configs::text, '[A-Za-z0-9+/]{40,}=*', '<value>', 'g') AS configs, regexp_replace(b::text, '[A-Za-z0-9+/]{40,}=*', '<value>', 'g') AS b FROM sso;
 SELECT * FROM masked ORDER BY id;
 CREATE TABLE before AS SELECT * FROM sso;
-SET dbcrypt.keys = :'both';
+SET dbcrypt.keys = :'new';
 SELECT * FROM dbcrypt_rotate('sso', 'configs', dry_run => true);
 SELECT * FROM dbcrypt_rotate('sso', 'configs');
 SELECT * FROM dbcrypt_rotate('sso', 'configs');
@@ -137,10 +140,10 @@ SELECT scheme, options FROM dbcrypt_columns WHERE "column" = 'configs';
 SELECT * FROM dbcrypt_rotate('sso', 'configs');
 SELECT state, "values" FROM dbcrypt_verify('sso', 'configs');
 SELECT severity, finding FROM dbcrypt_check() WHERE subject LIKE '%configs%';
-RESET dbcrypt.keys;
+SET dbcrypt.keys = :'old';
 SELECT * FROM dbcrypt_rotate('sso', 'configs');
 ROLLBACK;
-SET dbcrypt.keys = :'both';
+SET dbcrypt.keys = :'new';
 -- A damaged field is named by its row.
 BEGIN;
 UPDATE sso SET configs = '{"secret": "bad"}' WHERE id = 5;
@@ -153,7 +156,7 @@ SELECT * FROM dbcrypt_decrypt_column('sso', 'b');
 SELECT count(*) FROM sso JOIN plain USING (id) WHERE sso.configs::text = plain.configs::text;
 SELECT count(*) FROM sso JOIN plain USING (id) WHERE sso.b = plain.b;
 DROP TABLE sso, before, plain CASCADE;
-RESET dbcrypt.keys;
+SET dbcrypt.keys = :'old';
 
 ---- where, and an attribute from another table, whoever owns the partition
 CREATE TABLE constants (id int PRIMARY KEY, organization_id uuid);
@@ -169,7 +172,7 @@ SELECT dbcrypt_adopt('settings', 'value', 'tooljet', '{"where": "kind = ''secret
 SELECT options FROM dbcrypt_columns;
 INSERT INTO settings VALUES (1, 1, 'secret', 'one'), (1, 2, 'public', 'plain'), (2, 2, 'secret', 'two'), (2, 1, NULL, 'plain'), (2, 2, 'secret', NULL), (1, 2, 'secret', repeat('long ', 4));
 SELECT * FROM dbcrypt_encrypt_column('settings', 'value');
-SET dbcrypt.keys = :'both';
+SET dbcrypt.keys = :'new';
 SELECT * FROM dbcrypt_rotate('settings', 'value', dry_run => true);
 CALL dbcrypt_rotate_in_place('settings', 'value');
 CALL dbcrypt_rotate_online('settings', 'value');
@@ -190,7 +193,7 @@ ROLLBACK;
 SELECT * FROM dbcrypt_convert('settings', 'value');
 SELECT part, constant_id, kind, CASE WHEN kind = 'secret' THEN dbcrypt_decrypt(value) ELSE value END AS value FROM settings ORDER BY 1, 2, 3;
 DROP TABLE settings, constants;
-RESET dbcrypt.keys;
+SET dbcrypt.keys = :'old';
 
 ---- TOAST, and a trigger that would encrypt natively
 CREATE TABLE big (id int, v text, v_iv text);
@@ -198,12 +201,12 @@ SELECT dbcrypt_adopt('big', 'v', 'attr_encrypted');
 INSERT INTO big SELECT 1, string_agg(encode(sha512(int4send(i)), 'hex'), '') FROM generate_series(1, 1000) i;
 CREATE TABLE before AS SELECT * FROM big;
 SELECT * FROM dbcrypt_encrypt_column('big', 'v');
-SET dbcrypt.keys = :'both';
+SET dbcrypt.keys = :'new';
 SELECT * FROM dbcrypt_rotate('big', 'v');
 SELECT * FROM dbcrypt_convert('big', 'v');
 SELECT dbcrypt_decrypt(big.v) = before.v AS same, big.v_iv FROM big JOIN before USING (id);
 DROP TABLE big, before;
-RESET dbcrypt.keys;
+SET dbcrypt.keys = :'old';
 CREATE TABLE triggered (v text, v_key_id text);
 CREATE TRIGGER encrypt BEFORE INSERT OR UPDATE ON triggered FOR EACH ROW EXECUTE FUNCTION dbcrypt_encrypt_trigger('v');
 SELECT dbcrypt_adopt('triggered', 'v', 'coder');

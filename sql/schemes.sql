@@ -1,10 +1,14 @@
 -- Columns of other applications' schemes: adopt, rotate, verify, revoke, convert.
 LOAD 'dbcrypt';
 CREATE EXTENSION dbcrypt;
-SELECT state FROM dbcrypt_register_keys();
 \set key1 0101010101010101010101010101010101010101010101010101010101010101
 \set key2 0202020202020202020202020202020202020202020202020202020202020202
 \set key3 0303030303030303030303030303030303030303030303030303030303030303
+\set two :key1 ',' :key2
+\set three :key3 ',' :two
+SET dbcrypt.key_file = '';
+SET dbcrypt.keys = :'two';
+SELECT state FROM dbcrypt_register_keys();
 SELECT left(encode(sha256(decode(:'key1', 'hex')), 'hex'), 14) AS id1, left(encode(sha256(decode(:'key2', 'hex')), 'hex'), 14) AS id2 \gset
 SELECT left(encode(sha256('aes256gcm' || decode(:'key1', 'hex')), 'hex'), 7) AS digest1, left(encode(sha256('aes256gcm' || decode(:'key2', 'hex')), 'hex'), 7) AS digest2 \gset
 
@@ -15,7 +19,6 @@ SELECT dbcrypt_adopt('links', 'token', 'coder');
 SELECT "table", "column", scheme, aad, options FROM dbcrypt_columns;
 SELECT key_id, state, "values" FROM dbcrypt_verify('links', 'token');
 BEGIN;
-SET LOCAL dbcrypt.key_file = '';
 SET LOCAL dbcrypt.keys = :'key2';
 -- As by the application's own rotation, plaintext is encrypted.
 SELECT * FROM dbcrypt_rotate('links', 'token');
@@ -84,7 +87,7 @@ INSERT INTO hooks (id, encrypted_url, encrypted_url_iv) VALUES (5, E'c29tZSBDQkM
 SELECT * FROM dbcrypt_encrypt_column('hooks', 'encrypted_url');
 ROLLBACK;
 CREATE TABLE before AS SELECT * FROM hooks;
-SET dbcrypt.keys = :'key3';
+SET dbcrypt.keys = :'three';
 SELECT state FROM dbcrypt_register_keys();
 SELECT * FROM dbcrypt_rotate('hooks', 'encrypted_url', dry_run => true);
 SELECT * FROM dbcrypt_rotate('hooks', 'encrypted_url');
@@ -93,11 +96,11 @@ CALL dbcrypt_rotate_in_place('hooks', 'encrypted_raw');
 SELECT * FROM dbcrypt_rotate_all();
 SELECT h.id, h.encrypted_url IS DISTINCT FROM b.encrypted_url AS url, h.encrypted_url_iv IS DISTINCT FROM b.encrypted_url_iv AS iv, h.encrypted_raw IS DISTINCT FROM b.encrypted_raw AS raw, h.encrypted_raw_iv IS DISTINCT FROM b.encrypted_raw_iv AS raw_iv FROM hooks h JOIN before b USING (id) ORDER BY id;
 -- Without the key: nothing opens, and a value that no key opens stops revocation.
-RESET dbcrypt.keys;
+SET dbcrypt.keys = :'two';
 SELECT key_id, state, "values", examples FROM dbcrypt_verify('hooks', 'encrypted_url');
 SELECT * FROM dbcrypt_rotate('hooks', 'encrypted_url');
 SELECT dbcrypt_revoke_key(:'id2');
-SET dbcrypt.keys = :'key3';
+SET dbcrypt.keys = :'three';
 SELECT dbcrypt_revoke_key(:'id2');
 SELECT dbcrypt_reinstate_key(:'id2');
 BEGIN;
@@ -119,10 +122,10 @@ SELECT dbcrypt_adopt('runners', 'token_encrypted', 'gitlab_token');
 INSERT INTO runners VALUES (1, 'a token'), (2, ''), (3, NULL);
 SELECT * FROM dbcrypt_encrypt_column('runners', 'token_encrypted');
 SELECT * FROM dbcrypt_rotate('runners', 'token_encrypted');
-RESET dbcrypt.keys;
-SELECT * FROM dbcrypt_rotate('runners', 'token_encrypted');
-\set two :key1 ',' :key3
 SET dbcrypt.keys = :'two';
+SELECT * FROM dbcrypt_rotate('runners', 'token_encrypted');
+\set order :key1 ',' :key3 ',' :key2
+SET dbcrypt.keys = :'order';
 SELECT * FROM dbcrypt_rotate('runners', 'token_encrypted');
 SELECT * FROM dbcrypt_rotate('runners', 'token_encrypted');
 SELECT id, right(token_encrypted, 12) = left(encode(sha256('a token'), 'hex'), 12) AS nonce FROM runners ORDER BY id;
@@ -138,9 +141,8 @@ SELECT dbcrypt_adopt('secrets', 'ciphertext', 'containarium');
 SELECT "column", scheme, aad, options FROM dbcrypt_columns;
 INSERT INTO secrets VALUES ('alice', 'A', 'secret', NULL, NULL), ('zoë', 'B', '', NULL, NULL), ('bob', 'A', 'kms', 'n', 'w');
 SELECT * FROM dbcrypt_encrypt_column('secrets', 'ciphertext');
-RESET dbcrypt.keys;
-\set two :key2 ',' :key3
-SET dbcrypt.keys = :'two';
+\set order :key2 ',' :key3 ',' :key1
+SET dbcrypt.keys = :'order';
 SELECT * FROM dbcrypt_rotate('secrets', 'ciphertext', dry_run => true);
 SELECT * FROM dbcrypt_rotate('secrets', 'ciphertext');
 SELECT state, "values" FROM dbcrypt_verify('secrets', 'ciphertext');
@@ -171,9 +173,8 @@ SELECT dbcrypt_adopt('users', 'bound_ciphertext', 'lockbox', '{"aad": "id"}');
 SELECT "column", scheme, aad, options FROM dbcrypt_columns ORDER BY 1;
 INSERT INTO users VALUES (1, 'e@x', 'raw', 'bound'), (2, '', '', ''), (3, NULL, NULL, NULL);
 SELECT "column", e.* FROM dbcrypt_columns c, dbcrypt_encrypt_column(c."table", c."column") e ORDER BY 1;
-RESET dbcrypt.keys;
-\set two :key3 ',' :key2
-SET dbcrypt.keys = :'two';
+\set order :key3 ',' :key2 ',' :key1
+SET dbcrypt.keys = :'order';
 SELECT * FROM dbcrypt_rotate_all();
 SELECT * FROM dbcrypt_rotate_all();
 SELECT id, length(email_ciphertext) AS email, length(raw_ciphertext) AS raw, length(bound_ciphertext) AS bound FROM users ORDER BY id;
