@@ -1,7 +1,7 @@
 # dbcrypt: build, install and installcheck are PGXS's own; the rest is below.
 #
 #   make / make install / make installcheck    as for any extension
-#   make test                                  every layer, then "N passed, N failed"
+#   make test                                  every layer, then "N passed, N failed, N skipped"
 #   make test-unit TESTS='Envelope.*'          one layer, one test by name
 #   make help                                  all targets
 #
@@ -69,7 +69,7 @@ clean: FORCE
 endif
 
 LAYERS = unit fuzz regress isolation tap
-export PG_CONFIG TESTS ACCEPT
+export PG_CONFIG TESTS ACCEPT REPEAT
 
 test: FORCE
 	test/harness/setup build test clients
@@ -102,10 +102,11 @@ format: FORCE
 
 help: FORCE
 	@echo 'make, make install, make installcheck   build, install, test a running server'
-	@echo 'make test            every layer; ends with "N passed, N failed"'
+	@echo 'make test            every layer; ends with "N passed, N failed, N skipped"'
 	@echo 'make test-LAYER      one of: $(LAYERS)'
 	@echo '                     TESTS="..." chooses: a GoogleTest filter, a fuzz target, a'
 	@echo '                     pg_regress or isolation test, a test/t/*.pl file'
+	@echo '                     REPEAT=10 runs them ten times'
 	@echo '                     ACCEPT=1 makes what test-regress or test-isolation gave expected'
 	@echo 'make soak            the TAP tests with long loops'
 	@echo 'make demo            the main job on 100,000 rows, in a throwaway server'
