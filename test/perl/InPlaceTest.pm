@@ -12,8 +12,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep);
 
-our @EXPORT = qw($old_id $new_id old_keys make_table start_rotation lasting finish_rotation
-  wait_for_rotation is_running check_table start_readers finish_readers sizes stored_ids);
+our @EXPORT = qw($old_id $new_id old_keys make_table start_rotation lasting endless hold_page
+  finish_rotation wait_for_rotation is_running check_table start_readers finish_readers sizes stored_ids);
 
 our $new_id = key_id(key_hex(1));
 our $old_id = key_id(key_hex(2));
@@ -58,6 +58,25 @@ sub lasting
 	my ($node, $table, $seconds) = @_;
 	my $size = $node->safe_psql('postgres', "SELECT pg_relation_size('$table')");
 	return sprintf "batch_blocks => 2, max_wal_rate => '%d kB'", $size / 1024 / $seconds;
+}
+
+# Arguments that make a rotation of which something shall be seen, or that shall be
+# ended half way, last longer than any test waits for it.
+sub endless
+{
+	my ($node, $table) = @_;
+	return lasting($node, $table, 2 * $PostgreSQL::Test::Utils::timeout_default);
+}
+
+# A session that keeps the first page of a table pinned: a rotation of it does all
+# the others and is not over before this session has ended.
+sub hold_page
+{
+	my ($node, $table) = @_;
+	my $holder = new_session($node);
+	$holder->query_safe("BEGIN; DECLARE held CURSOR FOR SELECT c FROM $table");
+	$holder->query_safe('FETCH 1 FROM held');
+	return $holder;
 }
 
 # A rotation in the background.
