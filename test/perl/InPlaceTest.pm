@@ -112,13 +112,13 @@ sub is_running
 	return $run->{handle}->pumpable;
 }
 
-# Waits until a rotation has come through this share of its blocks; false if it
-# has ended before.
+# Waits until a rotation has come through this share of its blocks, or rows where it
+# passes again; false if it has ended before.
 sub wait_for_rotation
 {
 	my ($node, $share, $run) = @_;
-	my $query = 'SELECT count(*) FROM dbcrypt_progress WHERE blocks_total > 0 '
-	  . "AND blocks_done >= $share * blocks_total";
+	my $query = 'SELECT count(*) FROM dbcrypt_progress p JOIN pg_class c ON c.oid = p."table" WHERE blocks_total > 0 '
+	  . "AND (blocks_done >= $share * blocks_total OR rotated >= $share * greatest(reltuples, 0))";
 	while (is_running($run))
 	{
 		return 1 if $node->safe_psql('postgres', $query) > 0;
