@@ -42,7 +42,12 @@ sub finishes
 # kill -9 of everything at random moments, with other writes on the way.
 foreach my $n (1 .. $kills)
 {
-	swap_keys() if $n > 1;
+	if ($n > 1)
+	{
+		# The held page, too, must be under the key that the next rotation replaces.
+		$node->safe_psql('postgres', "CALL dbcrypt_rotate_in_place('t', 'c')");
+		swap_keys();
+	}
 	my $holder = hold_page($node, 't');
 	my $run = start_rotation($node, 't', lasting($node, 't', 1.2) . ', pin_timeout => 1000000, workers => ' . (1 + $n % 2));
 	$node->safe_psql('postgres', "UPDATE t SET n = n + 1 WHERE id % 97 = $n");
@@ -66,30 +71,33 @@ foreach my $way ('cancel', 'terminate', 'terminate worker')
 	{
 		swap_keys();
 		my $holder = hold_page($node, 't');
-		my $run = start_rotation($node, 't', lasting($node, 't', 1.5) . ', pin_timeout => 1000000, workers => 2');
-		my $victim = 'pid IN (SELECT pid FROM dbcrypt_progress)';
-		if ($way eq 'terminate worker')
+		my $worker = $way eq 'terminate worker';
+		my $run = start_rotation($node, 't', lasting($node, 't', $worker ? 4 : 1.5) . ', pin_timeout => 1000000, workers => 2');
+		if ($worker)
 		{
 			# As soon as it is there: with its part done it goes by itself.
-			$victim = "backend_type = 'dbcrypt rotation worker'";
-			$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE $victim")
-			  or die 'no worker';
+			my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
+			my $pid;
+			until ($pid = server_process($node, qr/dbcrypt rotation worker/))
+			{
+				die 'no worker was seen' if time > $deadline || !is_running($run);
+				sleep(0.01);
+			}
+			is(kill('TERM', $pid), 1, "$way $n: meets it");
+			$node->poll_query_until('postgres',
+				"SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid")
+			  or die 'the worker stays';
+			$holder->quit;
 		}
 		else
 		{
 			wait_for_rotation($node, 0.02 + rand(0.2), $run) or die 'the rotation has ended';
-		}
-		my $function = $way eq 'cancel' ? 'pg_cancel_backend' : 'pg_terminate_backend';
-		is($node->safe_psql('postgres', "SELECT count($function(pid)) FROM pg_stat_activity WHERE $victim"),
-			1, "$way $n: meets it");
-		if ($way eq 'terminate worker')
-		{
-			$node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE $victim")
-			  or die 'the worker stays';
-			$holder->quit;
+			my $function = $way eq 'cancel' ? 'pg_cancel_backend' : 'pg_terminate_backend';
+			is($node->safe_psql('postgres', "SELECT count($function(pid)) FROM dbcrypt_progress"),
+				1, "$way $n: meets it");
 		}
 		my ($rc, undef, $err) = finish_rotation($run);
-		if ($way eq 'terminate worker')
+		if ($worker)
 		{
 			is($rc, 0, "$way $n: the call goes on and does the worker's part") or diag $err;
 			is(stored_ids($node, 't'), key_id($keys[0]), "$way $n: to the end");
