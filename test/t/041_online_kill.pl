@@ -56,13 +56,29 @@ sub crash
 	return;
 }
 
-# Ways to end a rotation, given the process of its backend, with nothing to wait for
+# Waits for the worker of a rotation, whose start takes time, and a moment more; undef
+# if the rotation ends without one.
+sub worker_of
+{
+	my ($run) = @_;
+	my $pid;
+	until ($pid = server_process($node, qr/dbcrypt rotation worker/))
+	{
+		eval { $run->pump_nb };
+		return unless $run->pumpable;
+		sleep 0.005;
+	}
+	sleep rand(0.05);
+	return $pid;
+}
+
+# Ways to end a rotation, given the process of its backend and its psql, with nothing to wait for
 # before they strike. SIGINT is what pg_cancel_backend() sends.
 my %way = (
 	'statement cancel' => [ '', sub { kill 'INT', $_[0] } ],
 	'cancel with a worker' => [ ', workers => 2', sub { kill 'INT', $_[0] } ],
 	'kill -9 of the backend' => [ '', sub { crash($_[0]) } ],
-	'kill -9 of a worker' => [ ', workers => 2', sub { crash(server_process($node, qr/dbcrypt rotation worker/)) } ],
+	'kill -9 of a worker' => [ ', workers => 2, busy_share => 0.2', sub { crash(worker_of($_[1])) } ],
 	'kill -9 of the server' => [ '', sub { kill_server($node); $node->start } ]);
 
 # How long a rotation takes, so that most moments fall into one. A machine that is
@@ -80,8 +96,8 @@ foreach my $name (sort keys %way)
 	{
 		my $out = '';
 		my ($run, $pid) = start_rotation($options, \$out);
-		sleep rand($duration);
-		$end->($pid);
+		sleep rand($duration) if $name ne 'kill -9 of a worker';
+		$end->($pid, $run);
 		$run->finish;
 		$interrupted++ if $out =~ /canceling|terminat|server closed|crash/;
 		my $good = $node->safe_psql('postgres',
