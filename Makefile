@@ -1,7 +1,7 @@
 # dbcrypt: build, install and installcheck are PGXS's own; the rest is below.
 #
 #   make / make install / make installcheck    as for any extension
-#   make test                                  every layer, then "N passed, N failed"
+#   make test                                  every layer, then "N passed, N failed, N skipped"
 #   make test-unit TESTS='Envelope.*'          one layer, one test by name
 #   make help                                  all targets
 #
@@ -73,7 +73,7 @@ endif
 
 LAYERS = unit fuzz regress isolation tap
 BARE ?= bookworm
-export PG_CONFIG TESTS ACCEPT BARE_FULL
+export PG_CONFIG TESTS ACCEPT REPEAT BARE_FULL
 
 test: FORCE
 	test/harness/setup $(LAYERS)
@@ -112,10 +112,11 @@ format: FORCE
 
 help: FORCE
 	@echo 'make, make install, make installcheck   build, install, test a running server'
-	@echo 'make test            every layer; ends with "N passed, N failed"'
+	@echo 'make test            every layer; ends with "N passed, N failed, N skipped"'
 	@echo 'make test-LAYER      one of: $(LAYERS)'
 	@echo '                     TESTS="..." chooses: a GoogleTest filter, a fuzz target, a'
 	@echo '                     pg_regress or isolation test, a test/t/*.pl file'
+	@echo '                     REPEAT=10 runs them ten times'
 	@echo '                     ACCEPT=1 makes what test-regress or test-isolation gave expected'
 	@echo 'make test-bare       installs, runs and tests it on a new, minimal Debian; as root.'
 	@echo '                     BARE="bookworm trixie" chooses releases, BARE_FULL=1 runs'

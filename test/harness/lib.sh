@@ -50,28 +50,93 @@ workspace_create()
 	fi
 	mkdir "$work/tmp" "$work/out"
 	[ "$EUID" -ne 0 ] || chown "$user" "$work/tmp" "$work/out"
+	workspace_guard
 }
 
-# Stops every server whose data lies in the folder, then removes the folder.
-workspace_remove()
+# Cleans up if this process is killed and cannot.
+workspace_guard()
 {
-	local status=$? pidfile pid pids=()
-	trap '' INT TERM HUP
-	trap - EXIT
+	local owner=$$
+	set -m # a process group of its own, which no Ctrl-C reaches
+	(
+		trap - EXIT
+		trap '' INT TERM HUP
+		cd /
+		while kill -0 "$owner" && [ -d "$work" ]; do
+			sleep 1
+		done
+		[ ! -d "$work" ] || workspace_empty
+	) </dev/null >/dev/null 2>&1 &
+	guard=$!
+	set +m
+	disown
+}
+
+# Runs a command in a process group of its own and waits for it: a signal finds this
+# shell waiting and ends it, and the group, at once.
+workspace_run() # command
+{
+	set -m
+	"$@" </dev/null &
+	set +m
+	wait $!
+}
+
+# The processes that have their current directory in the folder: all servers whose
+# data lies there, and all that tests have started. Not this shell.
+workspace_processes()
+{
+	local self=$BASHPID
+	local -a dirs=(/proc/[0-9]*/cwd) # before there are processes of this pipeline
+	find "${dirs[@]}" -maxdepth 0 \( -lname "$work" -o -lname "$work/*" \) 2>/dev/null |
+		cut -d/ -f3 | grep -vxE "$$|$self"
+}
+
+# Ends what runs in the folder, servers so that they leave no shared memory behind,
+# and removes it.
+workspace_empty()
+{
+	local pid pidfile keep servers=
 	while IFS= read -r pidfile; do
-		pid=$(head -1 "$pidfile" 2>/dev/null)
-		# A recycled process id is not ours to stop.
-		if [ -n "$pid" ] && grep -qF "$work" "/proc/$pid/cmdline" 2>/dev/null; then
-			kill -QUIT "$pid" 2>/dev/null && pids+=("$pid")
-		fi
+		servers+=" $(head -1 "$pidfile" 2>/dev/null)"
 	done < <(find "$work" -name postmaster.pid 2>/dev/null)
-	for pid in "${pids[@]}"; do
+	for keep in "$servers" ''; do
+		# Twice: what was being started when the first look was taken.
+		for _ in 1 2; do
+			for pid in $(workspace_processes); do
+				if [[ " $keep " == *" $pid "* ]]; then
+					kill -QUIT "$pid" 2>/dev/null
+				elif ! workspace_is_backend "$pid" "$keep"; then
+					kill -KILL "$pid" 2>/dev/null
+				fi
+			done
+		done
 		for _ in $(seq 100); do
-			grep -q . "/proc/$pid/cmdline" 2>/dev/null || break # gone, or a zombie
+			[ -n "$(workspace_processes)" ] || break
 			sleep 0.1
 		done
 	done
 	rm -rf "$work"
+}
+
+# Whether a process is the child of one of these servers, which ends with it.
+workspace_is_backend() # process, servers
+{
+	local parent
+	parent=$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$1/status" 2>/dev/null)
+	[ -n "$parent" ] && [[ " $2 " == *" $parent "* ]]
+}
+
+workspace_remove()
+{
+	local status=$? job
+	trap '' INT TERM HUP
+	trap - EXIT
+	for job in $(jobs -p); do
+		kill -KILL -- "-$job" 2>/dev/null # what workspace_run has started
+	done
+	kill -KILL -- "-$guard" 2>/dev/null
+	workspace_empty
 	exit "$status"
 }
 

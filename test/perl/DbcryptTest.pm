@@ -18,9 +18,9 @@ use Test::More;
 use Time::HiRes ();
 
 our @EXPORT = qw(new_node key_file write_key_file key_hex key_id key_base64 secret_key
-  key_spellings new_session run_sql wait_for_setting
+  key_spellings new_session run_sql start_sql finish_sql wait_for_setting
   psql_error client client_available decrypt_all_ok grep_files no_key_in_files_ok
-  kill_server soak);
+  server_process kill_server wait_for_crash soak);
 
 # True when the long loops should run.
 sub soak
@@ -131,6 +131,30 @@ sub run_sql
 	return ($out, $err);
 }
 
+# Starts a statement in such a session and returns while it runs.
+sub start_sql
+{
+	my ($session, $sql) = @_;
+	$session->{timeout}->start;
+	$session->{stdin} .= "$sql;\n\\echo over\n\\warn over\n";
+	$session->{run}->pump_nb while length $session->{stdin};
+	return;
+}
+
+# Waits for its end: (output, error messages).
+sub finish_sql
+{
+	my ($session) = @_;
+	foreach my $stream (qw(stdout stderr))
+	{
+		pump_until($session->{run}, $session->{timeout}, \$session->{$stream}, qr/^over$/m)
+		  or die 'the statement does not end';
+	}
+	my @said = map { s/^over\n//mr } @{$session}{qw(stdout stderr)};
+	@{$session}{qw(stdout stderr)} = ('', '');
+	return @said;
+}
+
 # Waits until an open session has seen a reload.
 sub wait_for_setting
 {
@@ -230,12 +254,43 @@ sub children
 	return grep { ((process($_))[1] // 0) == $parent } map { /(\d+)/ } glob '/proc/[0-9]*';
 }
 
+# The postmaster of a server.
+sub postmaster
+{
+	my ($node) = @_;
+	return (split /\n/, slurp_file($node->data_dir . '/postmaster.pid'))[0];
+}
+
+# A server's process whose title matches this, undef if there is none. No query is
+# needed to find it, so that it is still there. Needs /proc.
+sub server_process
+{
+	my ($node, $title) = @_;
+	foreach my $pid (children(postmaster($node)))
+	{
+		open my $file, '<', "/proc/$pid/cmdline" or next;
+		return $pid if (<$file> // '') =~ $title;
+	}
+	return;
+}
+
+# Waits until a server has noticed that one of its processes died, and is back: until
+# it has noticed, it takes connections that it then ends. The offset is the end of
+# its log before.
+sub wait_for_crash
+{
+	my ($node, $offset) = @_;
+	$node->wait_for_log(qr/all server processes terminated; reinitializing/, $offset);
+	$node->poll_query_until('postgres', 'SELECT true') or die 'the server does not come back';
+	return;
+}
+
 # kill -9 of a server's postmaster and all its processes at once; waits until they
 # are gone. Needs /proc.
 sub kill_server
 {
 	my ($node) = @_;
-	my $postmaster = (split /\n/, slurp_file($node->data_dir . '/postmaster.pid'))[0];
+	my $postmaster = postmaster($node);
 	kill 'STOP', $postmaster;
 	my @all = ($postmaster, children($postmaster));
 	$node->kill9;

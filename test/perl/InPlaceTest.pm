@@ -12,8 +12,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep);
 
-our @EXPORT = qw($old_id $new_id old_keys make_table start_rotation lasting finish_rotation
-  wait_for_rotation is_running check_table start_readers finish_readers sizes stored_ids);
+our @EXPORT = qw($old_id $new_id old_keys make_table start_rotation lasting endless hold_page
+  finish_rotation wait_for_rotation is_running check_table start_readers finish_readers sizes stored_ids);
 
 our $new_id = key_id(key_hex(1));
 our $old_id = key_id(key_hex(2));
@@ -60,6 +60,25 @@ sub lasting
 	return sprintf "batch_blocks => 2, max_wal_rate => '%d kB'", $size / 1024 / $seconds;
 }
 
+# Arguments that make a rotation of which something shall be seen, or that shall be
+# ended half way, last longer than any test waits for it.
+sub endless
+{
+	my ($node, $table) = @_;
+	return lasting($node, $table, 2 * $PostgreSQL::Test::Utils::timeout_default);
+}
+
+# A session that keeps the first page of a table pinned: a rotation of it does all
+# the others and is not over before this session has ended.
+sub hold_page
+{
+	my ($node, $table) = @_;
+	my $holder = new_session($node);
+	$holder->query_safe("BEGIN; DECLARE held CURSOR FOR SELECT c FROM $table");
+	$holder->query_safe('FETCH 1 FROM held');
+	return $holder;
+}
+
 # A rotation in the background.
 sub start_rotation
 {
@@ -93,13 +112,13 @@ sub is_running
 	return $run->{handle}->pumpable;
 }
 
-# Waits until a rotation has come through this share of its blocks; false if it
-# has ended before.
+# Waits until a rotation has come through this share of its blocks, or rows where it
+# passes again; false if it has ended before.
 sub wait_for_rotation
 {
 	my ($node, $share, $run) = @_;
-	my $query = 'SELECT count(*) FROM dbcrypt_progress WHERE blocks_total > 0 '
-	  . "AND blocks_done >= $share * blocks_total";
+	my $query = 'SELECT count(*) FROM dbcrypt_progress p JOIN pg_class c ON c.oid = p."table" WHERE blocks_total > 0 '
+	  . "AND (blocks_done >= $share * blocks_total OR rotated >= $share * greatest(reltuples, 0))";
 	while (is_running($run))
 	{
 		return 1 if $node->safe_psql('postgres', $query) > 0;

@@ -12,6 +12,7 @@ use Time::HiRes qw(sleep time);
 plan skip_all => 'needs /proc' unless -d "/proc/$$";
 
 my $rounds = soak() ? 200 : 20;
+my $hits = $rounds / 4; # so many kills at least must meet a rotation
 my $rows = soak() ? 50_000 : 10_000;
 my $seed = $ENV{DBCRYPT_SEED} // time() * 1000 % 2**31;
 srand $seed;
@@ -51,17 +52,18 @@ my $duration = time() - $started;
 ($current, $next) = ($next, $current);
 
 my %outcome = (done => 0, undone => 0);
-for my $round (1 .. $rounds)
+for (my $round = 1; $round <= $rounds || $outcome{undone} < $hits; $round++)
 {
+	die "only $outcome{undone} of $round kills met a rotation" if $round > 5 * $rounds;
 	write_key_file(key_file($node), $next, $current);
-	my ($in, $out, $err) = ("$rotate;\n", '', '');
+	my ($out, $err) = ('', '');
 	my $session = IPC::Run::start(
-		[ 'psql', '-XAtq', '-d', $node->connstr('postgres') ], '<', \$in, '>', \$out, '2>', \$err,
+		[ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', q{SELECT 'connected'}, '-c', $rotate ],
+		'<', \undef, '>', \$out, '2>', \$err,
 		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
-	$session->pump_nb;
+	$session->pump until $out =~ s/^connected\n// || !$session->pumpable;
 	my $moment = rand(1.1 * $duration);
-	$started = time();
-	while (time() < $started + $moment) { $session->pump_nb; sleep 0.005; }
+	sleep $moment;
 	kill_server($node);
 	eval { $session->finish };
 

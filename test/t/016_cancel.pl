@@ -30,12 +30,12 @@ sub state_of_table
 		SELECT count(*) FROM dbcrypt_columns; SELECT count(*) FROM pg_locks WHERE relation = '$table'::regclass");
 }
 
-# The backend of this session waits for a lock, and for no other reason.
+# The backend of this session waits for this lock.
 sub wait_until_blocked
 {
 	my ($pid, $event) = @_;
 	$node->poll_query_until('postgres',
-		"SELECT wait_event IS NOT DISTINCT FROM '$event' OR state <> 'active' FROM pg_stat_activity WHERE pid = $pid")
+		"SELECT wait_event_type = 'Lock' AND wait_event = '$event' FROM pg_stat_activity WHERE pid = $pid")
 	  or die "the rotation did not come to its lock";
 	return;
 }

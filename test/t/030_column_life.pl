@@ -88,9 +88,10 @@ sub interrupt
 	$node->poll_query_until('postgres',
 		"SELECT wait_event_type = 'Lock' AND wait_event = 'advisory' FROM pg_stat_activity WHERE pid = $pid")
 	  or die 'the encryption does not wait';
+	my $offset = -s $node->logfile;
 	$what->($pid);
 	eval { $_->quit } for $blocker, $victim;
-	$node->poll_query_until('postgres', 'SELECT true') or die 'the server does not come back';
+	wait_for_crash($node, $offset) if $how eq 'killed';
 	is($node->safe_psql('postgres', "SELECT count(*), count(*) FILTER (WHERE c = 'value ' || id), pg_relation_filenode('half') = $filenode FROM half"),
 		'2000|2000|t', "$how: the table is as it was");
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM dbcrypt_columns WHERE "table" = \'half\'::regclass'),

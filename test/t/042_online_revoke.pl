@@ -73,7 +73,7 @@ my $holder = new_session($node);
 $holder->query_safe('BEGIN');
 $holder->query_safe('SELECT id FROM secrets WHERE id = 7 FOR UPDATE');
 my $rotator = new_session($node);
-$rotator->query_until(qr/started/, "\\echo started\nCALL dbcrypt_rotate_online('secrets', 'v');\n\\echo over\n");
+start_sql($rotator, "CALL dbcrypt_rotate_online('secrets', 'v')");
 $node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE 'CALL dbcrypt%' AND wait_event_type = 'Lock'})
   or die 'the rotation does not wait';
 like(psql_error($node, "SELECT dbcrypt_revoke_key('$old_id')"),
@@ -82,7 +82,7 @@ like(psql_error($node, "SELECT dbcrypt_revoke_key('$old_id')"),
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CALL dbcrypt%' AND state = 'active'}),
 	'1', '... which goes on');
 $holder->query_safe('ROLLBACK');
-pump_until($rotator->{run}, $rotator->{timeout}, \$rotator->{stdout}, qr/over/);
+finish_sql($rotator);
 $rotator->quit;
 
 ### until it is safe

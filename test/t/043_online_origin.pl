@@ -54,11 +54,11 @@ $writer->query_safe('BEGIN');
 $writer->query_safe('UPDATE tokens SET large = NULL WHERE id = 2');
 my $rotator = new_session($node);
 write_key_file(key_file($node), $k2, $k1);
-$rotator->query_until(qr/started/, "\\echo started\nCALL dbcrypt_rotate_online('tokens', 'v');\nUPDATE tokens SET large = NULL WHERE id = 3;\n\\echo over\n");
+start_sql($rotator, "CALL dbcrypt_rotate_online('tokens', 'v');\nUPDATE tokens SET large = NULL WHERE id = 3");
 $node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE 'CALL dbcrypt%' AND wait_event_type = 'Lock'})
   or die 'the rotation does not wait';
 $writer->query_safe('COMMIT');
-pump_until($rotator->{run}, $rotator->{timeout}, \$rotator->{stdout}, qr/over/);
+finish_sql($rotator);
 is(changes(), '303|2', 'also a row that had to be waited for; not what the session does next');
 $writer->quit;
 $rotator->quit;

@@ -18,10 +18,12 @@ make_table($node, 't', $rows);
 $node->backup('before');
 
 # A base backup while pages change under it, and a point half way.
-my $run = start_rotation($node, 't', lasting($node, 't', 2));
-wait_for_rotation($node, 0.3, $run) or die 'the rotation was too fast';
+my $holder = hold_page($node, 't');
+my $run = start_rotation($node, 't', lasting($node, 't', 2) . ', pin_timeout => 1000000');
+wait_for_rotation($node, 0.3, $run) or die 'the rotation has ended';
 my $middle = $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
 $node->backup('during');
+$holder->quit;
 my ($rc, undef, $err) = finish_rotation($run);
 is($rc, 0, 'rotated') or diag $err;
 check_table($node, 't', 'the source', id => $new_id);
@@ -60,9 +62,11 @@ write_key_file(key_file($node), key_hex(2), key_hex(1));
 $node->backup('rewind');
 $standby->init_from_backup($node, 'rewind', has_streaming => 1);
 $standby->start;
-$run = start_rotation($node, 't', lasting($node, 't', 2));
-wait_for_rotation($node, 0.3, $run) or die 'the rotation was too fast';
+$holder = hold_page($node, 't');
+$run = start_rotation($node, 't', lasting($node, 't', 2) . ', pin_timeout => 1000000');
+wait_for_rotation($node, 0.3, $run) or die 'the rotation has ended';
 $standby->promote;
+$holder->quit;
 $standby->safe_psql('postgres', "CALL dbcrypt_rotate_in_place('t', 'c')");
 $standby->safe_psql('postgres', 'UPDATE t SET n = 7 WHERE id % 50 = 0; CHECKPOINT;');
 finish_rotation($run);

@@ -40,22 +40,28 @@ sub finishes
 }
 
 # kill -9 of everything at random moments, with other writes on the way.
-my $interrupted = 0;
 foreach my $n (1 .. $kills)
 {
-	swap_keys() if $n > 1;
-	my $run = start_rotation($node, 't', lasting($node, 't', 1.2) . ', workers => ' . (1 + $n % 2));
+	if ($n > 1)
+	{
+		# The held page, too, must be under the key that the next rotation replaces.
+		$node->safe_psql('postgres', "CALL dbcrypt_rotate_in_place('t', 'c')");
+		swap_keys();
+	}
+	my $holder = hold_page($node, 't');
+	my $run = start_rotation($node, 't', lasting($node, 't', 1.2) . ', pin_timeout => 1000000, workers => ' . (1 + $n % 2));
 	$node->safe_psql('postgres', "UPDATE t SET n = n + 1 WHERE id % 97 = $n");
+	wait_for_rotation($node, 0, $run) or die 'the rotation has ended';
 	sleep(rand(1));
 	$node->safe_psql('postgres', 'CHECKPOINT') if $n % 3 == 0;
 	kill_server($node);
-	$interrupted += (finish_rotation($run))[0] != 0;
+	isnt((finish_rotation($run))[0], 0, "kill $n: in a rotation");
+	eval { $holder->quit };
 	$node->start;
 	is($node->safe_psql('postgres', "SELECT count(*), bool_and(dbcrypt_decrypt(c) = 'value ' || id) FROM t"),
 		"$count|t", "kill $n: every value decrypts");
 	is($node->safe_psql('postgres', "SELECT count(*) FROM verify_heapam('t')"), 0, "kill $n: the heap is sound");
 }
-note("$interrupted of $kills kills came in between");
 finishes('kill -9');
 
 # The call is cancelled, its backend terminated, its worker terminated.
@@ -64,22 +70,41 @@ foreach my $way ('cancel', 'terminate', 'terminate worker')
 	foreach my $n (1 .. $interruptions)
 	{
 		swap_keys();
-		my $run = start_rotation($node, 't', lasting($node, 't', 1.5) . ', workers => 2');
-		wait_for_rotation($node, 0.02 + rand(0.2), $run) or die 'the rotation was too fast';
-		my $victim = $way eq 'terminate worker'
-		  ? "backend_type = 'dbcrypt rotation worker'"
-		  : 'pid IN (SELECT pid FROM dbcrypt_progress)';
-		my $function = $way eq 'cancel' ? 'pg_cancel_backend' : 'pg_terminate_backend';
-		my $hit = $node->safe_psql('postgres',
-			"SELECT count($function(pid)) FROM pg_stat_activity WHERE $victim");
+		my $holder = hold_page($node, 't');
+		my $worker = $way eq 'terminate worker';
+		my $run = start_rotation($node, 't', lasting($node, 't', $worker ? 4 : 1.5) . ', pin_timeout => 1000000, workers => 2');
+		if ($worker)
+		{
+			# As soon as it is there: with its part done it goes by itself.
+			my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
+			my $pid;
+			until ($pid = server_process($node, qr/dbcrypt rotation worker/))
+			{
+				die 'no worker was seen' if time > $deadline || !is_running($run);
+				sleep(0.01);
+			}
+			is(kill('TERM', $pid), 1, "$way $n: meets it");
+			$node->poll_query_until('postgres',
+				"SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid")
+			  or die 'the worker stays';
+			$holder->quit;
+		}
+		else
+		{
+			wait_for_rotation($node, 0.02 + rand(0.2), $run) or die 'the rotation has ended';
+			my $function = $way eq 'cancel' ? 'pg_cancel_backend' : 'pg_terminate_backend';
+			is($node->safe_psql('postgres', "SELECT count($function(pid)) FROM dbcrypt_progress"),
+				1, "$way $n: meets it");
+		}
 		my ($rc, undef, $err) = finish_rotation($run);
-		if ($way eq 'terminate worker')
+		if ($worker)
 		{
 			is($rc, 0, "$way $n: the call goes on and does the worker's part") or diag $err;
 			is(stored_ids($node, 't'), key_id($keys[0]), "$way $n: to the end");
 		}
-		elsif ($hit)
+		else
 		{
+			$holder->quit;
 			isnt($rc, 0, "$way $n: the call fails");
 			like($err, qr/canceling statement|terminating connection/, "$way $n: and says why");
 		}
@@ -98,13 +123,14 @@ SKIP:
 {
 	skip 'needs prlimit', 1 if system('command -v prlimit >/dev/null') != 0;
 	swap_keys();
-	my $run = start_rotation($node, 't', lasting($node, 't', 2));
-	wait_for_rotation($node, 0.2, $run) or die 'the rotation was too fast';
+	my $run = start_rotation($node, 't', lasting($node, 't', 20));
+	wait_for_rotation($node, 0.02, $run) or die 'the rotation has ended';
 	my $pid = $node->safe_psql('postgres', 'SELECT pid FROM dbcrypt_progress');
+	my $offset = -s $node->logfile;
 	system_or_bail('prlimit', '--fsize=1:1', "--pid=$pid");
 	my ($rc) = finish_rotation($run);
 	isnt($rc, 0, 'no space for WAL: the server ends');
-	$node->poll_query_until('postgres', 'SELECT true');
+	wait_for_crash($node, $offset);
 	check_table($node, 't', 'no space for WAL', rows => $count);
 	finishes('no space for WAL');
 }

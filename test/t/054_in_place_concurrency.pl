@@ -170,11 +170,19 @@ foreach my $command ('CREATE INDEX CONCURRENTLY on_c ON t (c)', 'CREATE INDEX on
 {
 	@keys = reverse @keys;
 	write_key_file(key_file($node), @keys);
-	$run = start_rotation($node, 't', lasting($node, 't', 1.5) . ', workers => 2');
-	wait_for_rotation($node, 0.1, $run) or die 'the rotation was too fast';
-	my ($index_rc, undef, $index_error) = $node->psql('postgres', $command);
+	my $holder = hold_page($node, 't');
+	$run = start_rotation($node, 't', 'pin_timeout => 1000000, workers => 2');
+	wait_for_rotation($node, 0, $run) or die 'the rotation has ended';
+	my $indexer = new_session($node);
+	start_sql($indexer, $command);
+	ok( $node->poll_query_until('postgres',
+			q{SELECT count(*) = 1 FROM pg_locks WHERE NOT granted AND relation = 't'::regclass AND mode LIKE 'Share%'}),
+		"$command: waits");
+	$holder->quit;
 	my ($rotation_rc, undef, $rotation_error) = finish_rotation($run);
-	is("$index_rc $rotation_rc", '0 0', "$command: waits") or diag $index_error . $rotation_error;
+	is($rotation_rc, 0, "$command: for the rotation") or diag $rotation_error;
+	is((finish_sql($indexer))[1], '', "$command: and is done then");
+	$indexer->quit;
 	check_table($node, 't', $command, id => key_id($keys[0]));
 	($rc, undef, my $error) = $node->psql('postgres', "CALL dbcrypt_rotate_in_place('t', 'c')");
 	like($error, qr/ERROR:  cannot rotate column "c" of table "t" in place\nDETAIL:  Index "on_c" reads the column/,
