@@ -80,8 +80,13 @@ $(addprefix test-,$(LAYERS)): test-%: FORCE
 	test/harness/run $*
 
 soak: FORCE
-	test/harness/setup build test clients
+	test/harness/setup build test clients source
 	DBCRYPT_SOAK=1 test/harness/run tap
+	test/harness/assert
+
+test-assert test-valgrind: test-%: FORCE
+	test/harness/setup build test clients source
+	test/harness/assert $(filter-out --assert,--$*)
 
 demo: FORCE
 	test/harness/setup build
@@ -107,7 +112,9 @@ help: FORCE
 	@echo '                     TESTS="..." chooses: a GoogleTest filter, a fuzz target, a'
 	@echo '                     pg_regress or isolation test, a test/t/*.pl file'
 	@echo '                     ACCEPT=1 makes what test-regress or test-isolation gave expected'
-	@echo 'make soak            the TAP tests with long loops'
+	@echo 'make soak            the TAP tests with long loops, and test-assert'
+	@echo 'make test-assert     on a server with assertions, built from Debian'"'"'s source'
+	@echo 'make test-valgrind   pg_regress with every server process under valgrind'
 	@echo 'make demo            the main job on 100,000 rows, in a throwaway server'
 	@echo 'make bench           ratios to pgcrypto, OpenSSL and a plain UPDATE'
 	@echo 'make lint, format    clang-format, clang-tidy, cppcheck'
@@ -115,5 +122,5 @@ help: FORCE
 	@echo 'PG_CONFIG=/path/to/pg_config chooses the server version'
 
 .DEFAULT_GOAL := all
-.PHONY: FORCE test $(addprefix test-,$(LAYERS)) soak demo bench lint format help
+.PHONY: FORCE test $(addprefix test-,$(LAYERS)) test-assert test-valgrind soak demo bench lint format help
 FORCE:
