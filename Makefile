@@ -89,9 +89,14 @@ test-bare: FORCE
 	test/harness/bare $(BARE)
 
 soak: FORCE
-	test/harness/setup tap
+	test/harness/setup tap source
 	DBCRYPT_SOAK=1 test/harness/run tap
+	test/harness/assert
 	$(MAKE) --no-print-directory test-bare BARE="bookworm trixie" BARE_FULL=1
+
+test-assert test-valgrind: test-%: FORCE
+	test/harness/setup regress isolation tap source
+	test/harness/assert $(filter-out --assert,--$*)
 
 demo: FORCE
 	test/harness/setup build
@@ -121,7 +126,9 @@ help: FORCE
 	@echo 'make test-bare       installs, runs and tests it on a new, minimal Debian; as root.'
 	@echo '                     BARE="bookworm trixie" chooses releases, BARE_FULL=1 runs'
 	@echo '                     make test there too'
-	@echo 'make soak            the TAP tests with long loops, and the bare machines'
+	@echo 'make test-assert     on a server with assertions, built from Debian'"'"'s source'
+	@echo 'make test-valgrind   pg_regress with every server process under valgrind'
+	@echo 'make soak            the TAP tests with long loops, test-assert, bare machines'
 	@echo 'make demo            the main job on 100,000 rows, in a throwaway server'
 	@echo 'make bench           ratios to pgcrypto, OpenSSL and a plain UPDATE'
 	@echo 'make lint, format    clang-format, clang-tidy, cppcheck'
@@ -129,5 +136,6 @@ help: FORCE
 	@echo 'PG_CONFIG=/path/to/pg_config chooses the server version'
 
 .DEFAULT_GOAL := all
-.PHONY: FORCE test $(addprefix test-,$(LAYERS)) test-bare soak demo bench lint format help
+.PHONY: FORCE test $(addprefix test-,$(LAYERS)) test-assert test-valgrind test-bare soak demo bench \
+	lint format help
 FORCE:

@@ -69,7 +69,9 @@ SELECT dbcrypt_register_column('users', 'raw', 'id::text INTO x');
 SELECT dbcrypt_register_column('users', 'raw', 'DISTINCT id::text');
 SELECT dbcrypt_register_column('users', 'raw', 'id::text AS x');
 SELECT dbcrypt_register_column('users', 'raw', 'no_such_column');
+\set VERBOSITY terse
 SELECT dbcrypt_register_column('users', 'raw', 'no_such_function(id)');
+\set VERBOSITY default
 SELECT dbcrypt_register_column('users', 'raw', '$1');
 SELECT dbcrypt_register_column('users', 'raw', 'id ||');
 CREATE TABLE generated (id int, v text, w text GENERATED ALWAYS AS (left(v, 16)) STORED, x text GENERATED ALWAYS AS (id || '!') STORED);

@@ -40,9 +40,13 @@ SELECT "table", "column", aad FROM dbcrypt_columns ORDER BY 1, 2;
 -- The second call finds nothing to do, and dirties nothing.
 CALL dbcrypt_rotate_in_place('tokens', 'v');
 
--- Small batches, workers; the order of keys turned round.
+-- Small batches, workers; the order of keys turned round. Whatever the session's
+-- default, batches are READ COMMITTED; and the default stays.
 SET dbcrypt.keys = :'reverse';
+SET default_transaction_isolation = 'serializable';
 CALL dbcrypt_rotate_in_place('tokens', 'v', batch_blocks => 1, workers => 2);
+SHOW transaction_isolation;
+RESET default_transaction_isolation;
 SELECT dbcrypt_key_id(v) AS v, count(*) FROM tokens GROUP BY 1 ORDER BY 1;
 SET dbcrypt.keys = :'both';
 

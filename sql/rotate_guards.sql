@@ -151,7 +151,9 @@ CREATE FUNCTION public.md5(int) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BE
 SET search_path = public, pg_catalog;
 SELECT * FROM dbcrypt_rotate('regress_dbcrypt.calls', 'v', 'regress_dbcrypt.spy(id)', true);
 SELECT * FROM dbcrypt_rotate('regress_dbcrypt.calls', 'v', $$upper('')$$, true);
+\set VERBOSITY terse
 SELECT * FROM dbcrypt_rotate('regress_dbcrypt.calls', 'v', 'md5(id)', true);
+\set VERBOSITY default
 RESET search_path;
 -- Nothing that the owner's code does in there outlives it.
 CREATE FUNCTION regress_dbcrypt.sly(id int) RETURNS text LANGUAGE plpgsql STABLE AS $$ BEGIN SET ROLE NONE; RETURN ''; END $$;

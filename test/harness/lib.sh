@@ -16,7 +16,7 @@ unset MAKEFLAGS MFLAGS MAKELEVEL
 for name in "${!PG@}"; do
 	[ "$name" = PG_CONFIG ] || unset "$name"
 done
-export LC_ALL=C.UTF-8
+export LC_ALL=C.UTF-8 LANG=C.UTF-8 # the TAP modules take LC_ALL away
 
 fail()
 {
