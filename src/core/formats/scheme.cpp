@@ -9,10 +9,9 @@ using namespace dbcrypt;
 namespace
 {
 
-const Scheme *const schemes[] = {
-	&native_scheme,			&coder_scheme,		  &lockbox_scheme,		&tooljet_scheme,
-	&attr_encrypted_scheme, &gitlab_token_scheme, &containarium_scheme,
-};
+#define DBCRYPT_SCHEME_ADDRESS(name) &name##_scheme,
+const Scheme *const schemes[] = {DBCRYPT_SCHEMES(DBCRYPT_SCHEME_ADDRESS)};
+#undef DBCRYPT_SCHEME_ADDRESS
 
 } // namespace
 

@@ -2,8 +2,7 @@
  * scheme.h
  *		The interface of a scheme, and the table of all schemes.
  *
- * A new scheme is one file scheme_NAME.cpp, one declaration at the end of this file,
- * and one entry in the table in scheme.cpp. Parameters and results are those of the
+ * A new scheme is one file scheme_NAME.cpp and one line in DBCRYPT_SCHEMES. Parameters and results are those of the
  * functions dbcrypt_scheme_* of the API.
  */
 #ifndef DBCRYPT_SCHEME_H
@@ -49,14 +48,19 @@ namespace dbcrypt
 
 using Scheme = ::dbcrypt_scheme;
 
-/* The schemes. Each is in scheme_NAME.cpp; tooljet is in scheme_lockbox.cpp. */
-extern const Scheme &native_scheme;
-extern const Scheme &coder_scheme;
-extern const Scheme &lockbox_scheme;
-extern const Scheme &tooljet_scheme;
-extern const Scheme &attr_encrypted_scheme;
-extern const Scheme &gitlab_token_scheme;
-extern const Scheme &containarium_scheme;
+/* The table of all schemes. Each is in scheme_NAME.cpp; tooljet is in scheme_lockbox.cpp. */
+#define DBCRYPT_SCHEMES(SCHEME) \
+	SCHEME(native)              \
+	SCHEME(coder)               \
+	SCHEME(lockbox)             \
+	SCHEME(tooljet)             \
+	SCHEME(attr_encrypted)      \
+	SCHEME(gitlab_token)        \
+	SCHEME(containarium)
+
+#define DBCRYPT_DECLARE_SCHEME(name) extern const Scheme &name##_scheme;
+DBCRYPT_SCHEMES(DBCRYPT_DECLARE_SCHEME)
+#undef DBCRYPT_DECLARE_SCHEME
 
 /* The scheme with this name, and scheme number i from 0; nullptr if there is none. */
 const Scheme *scheme_named(std::string_view name);

@@ -32,6 +32,8 @@ constexpr dbcrypt_scheme_traits attr_encrypted_traits = {
 	.names_key = false,
 	.keeps_empty = true,
 	.deterministic = false,
+	.default_aad = nullptr,
+	.foreign_key_column = nullptr,
 };
 
 /* Bytes that a line of 60 characters encodes. */

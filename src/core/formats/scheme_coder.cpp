@@ -29,6 +29,8 @@ constexpr dbcrypt_scheme_traits coder_traits = {
 	.names_key = true,
 	.keeps_empty = false,
 	.deterministic = false,
+	.default_aad = nullptr,
+	.foreign_key_column = nullptr,
 };
 
 class CoderScheme : public GcmScheme

@@ -32,6 +32,8 @@ constexpr dbcrypt_scheme_traits gitlab_token_traits = {
 	.names_key = false,
 	.keeps_empty = true,
 	.deterministic = true,
+	.default_aad = nullptr,
+	.foreign_key_column = nullptr,
 };
 
 constexpr uint8_t bar = '|';

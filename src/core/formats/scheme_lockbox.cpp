@@ -29,6 +29,8 @@ constexpr dbcrypt_scheme_traits lockbox_traits = {
 	.names_key = false,
 	.keeps_empty = true,
 	.deterministic = false,
+	.default_aad = nullptr,
+	.foreign_key_column = nullptr,
 };
 
 constexpr dbcrypt_scheme_traits tooljet_traits = {
@@ -41,6 +43,8 @@ constexpr dbcrypt_scheme_traits tooljet_traits = {
 	.names_key = false,
 	.keeps_empty = false,
 	.deterministic = false,
+	.default_aad = nullptr,
+	.foreign_key_column = nullptr,
 };
 
 class LockboxScheme : public GcmScheme

@@ -24,6 +24,8 @@ constexpr dbcrypt_scheme_traits native_traits = {
 	.names_key = true,
 	.keeps_empty = false,
 	.deterministic = false,
+	.default_aad = nullptr,
+	.foreign_key_column = nullptr,
 };
 
 Bytes

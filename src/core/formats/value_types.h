@@ -36,6 +36,11 @@ typedef struct dbcrypt_scheme_traits
 	bool names_key;		/* value or companion names the key; otherwise all are tried */
 	bool keeps_empty;	/* the empty value is stored as it is, not encrypted */
 	bool deterministic; /* the same plaintext and key give the same value */
+
+	/* SQL over the row, for a column that is adopted without options; NULL for none. */
+	const char *default_aad;
+	const char
+		*foreign_key_column; /* a row where it is not NULL is under a key of another system */
 } dbcrypt_scheme_traits;
 
 /* What a value of a column is encrypted with. A pointer may be NULL if its size is 0. */

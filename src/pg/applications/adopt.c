@@ -126,14 +126,11 @@ default_options(TargetColumn *target)
 	if (traits->hkdf && options->attribute == NULL && options->attribute_expression == NULL &&
 		options->json == NULL)
 		options->attribute = options_attribute(target->name);
-	if (strcmp(traits->name, "containarium") == 0)
-	{
-		if (target->aad == NULL)
-			target->aad = "convert_to(username, 'UTF8') || '\\x00'::bytea || "
-						  "convert_to(name, 'UTF8')";
-		if (options->where == NULL && get_attnum(target->relid, "wrapped_dek") > 0)
-			options->where = "wrapped_dek IS NULL";
-	}
+	if (traits->default_aad && target->aad == NULL)
+		target->aad = pstrdup(traits->default_aad);
+	if (traits->foreign_key_column && options->where == NULL &&
+		get_attnum(target->relid, traits->foreign_key_column) > 0)
+		options->where = psprintf("%s IS NULL", quote_identifier(traits->foreign_key_column));
 }
 
 /*
