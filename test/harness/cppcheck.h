@@ -15,6 +15,7 @@
 		if ((elevel) >= ERROR) \
 			abort();           \
 	} while (0)
+#define foreach(cell, list) for ((cell) = list_head(list); (cell); (cell) = lnext((list), (cell)))
 #define PG_FUNCTION_INFO_V1(name)
 #define PG_MODULE_MAGIC
 #define PG_TRY() if (1)
