@@ -20,7 +20,6 @@ $node->safe_psql('postgres', q{
 	LANGUAGE plpgsql AS $$
 	DECLARE
 		detail text;
-		hint text;
 		current bigint;
 	BEGIN
 		PERFORM set_config('dbcrypt.key_file', '', true), set_config('dbcrypt.keys', keys, true);
@@ -31,8 +30,8 @@ $node->safe_psql('postgres', q{
 			PERFORM dbcrypt_adopt('vector', 'v', scheme, options);
 			adoption := 'yes';
 		EXCEPTION WHEN data_exception THEN
-			GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
-			adoption := CASE WHEN hint LIKE '%AES-256-CBC%' THEN 'CBC' ELSE 'refused' END;
+			GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+			adoption := CASE WHEN detail LIKE '%AES-256-CBC%' THEN 'CBC' ELSE 'refused' END;
 			PERFORM dbcrypt_adopt('vector', 'v', scheme, options);
 			EXECUTE row_sql;
 		END;
