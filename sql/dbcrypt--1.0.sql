@@ -114,6 +114,9 @@ RETURNS void
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 CREATE FUNCTION dbcrypt_unregister_column("table" regclass, "column" name) RETURNS void
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+CREATE FUNCTION dbcrypt_ignore_triggers("table" regclass, "column" name, triggers text[])
+RETURNS void
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
 ---------------------------------------------------------------------
 -- Proof and health
@@ -125,7 +128,7 @@ RETURNS SETOF record
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 CREATE FUNCTION dbcrypt_verify_all(
     OUT "table" regclass, OUT "column" name,
-    OUT key_id text, OUT state text, OUT "values" bigint, OUT examples text[])
+    OUT key_id text, OUT state text, OUT "values" bigint, OUT examples text[], OUT problem text)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 CREATE FUNCTION dbcrypt_check(
@@ -166,7 +169,8 @@ AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
 CREATE FUNCTION dbcrypt_rotate_all(dry_run boolean DEFAULT false,
     OUT "table" regclass, OUT "column" name,
-    OUT scanned bigint, OUT rotated bigint, OUT current bigint, OUT nulls bigint)
+    OUT scanned bigint, OUT rotated bigint, OUT current bigint, OUT nulls bigint,
+    OUT problem text)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
@@ -262,6 +266,7 @@ REVOKE EXECUTE ON FUNCTION
     dbcrypt_register_keys(), dbcrypt_revoke_key(text), dbcrypt_reinstate_key(text),
     dbcrypt_loaded_keys(), dbcrypt_progress_rows(),
     dbcrypt_register_column(regclass, name, text), dbcrypt_unregister_column(regclass, name),
+    dbcrypt_ignore_triggers(regclass, name, text[]),
     dbcrypt_adopt(regclass, name, text, jsonb), dbcrypt_convert(regclass, name),
     dbcrypt_adopt_coder(regclass), dbcrypt_adopt_tooljet(name),
     dbcrypt_rotate(regclass, name, text, boolean), dbcrypt_rotate_all(boolean)

@@ -93,7 +93,7 @@ is($node->safe_psql('postgres', 'SELECT count(*) FROM dbcrypt_adopt_tooljet()'),
 
 write_key_file(key_file($node), $new, $old);
 $node->safe_psql('postgres', 'SELECT dbcrypt_register_keys()');
-is($node->safe_psql('postgres', 'SELECT * FROM dbcrypt_rotate_all()'),
+is($node->safe_psql('postgres', 'SELECT "table", "column", scanned, rotated, current, nulls FROM dbcrypt_rotate_all()'),
 	join("\n", 'credentials|value_ciphertext|20|20|0|0', 'org_environment_constant_values|value|20|20|0|0',
 		'sso_configs|configs|22|20|1|1', 'organization_tjdb_configurations|pg_password|20|20|0|0',
 		'user_details|user_metadata|20|20|0|0', 'datasource_user_token_data|auth_token|20|20|0|0',

@@ -23,6 +23,7 @@
 #include "columns/registry.h"
 #include "columns/target.h"
 #include "support/catalog.h"
+#include "support/remote_members.h"
 #include "support/run_as.h"
 
 /* Refuses everything but tables with rows that this session can see. */
@@ -31,6 +32,7 @@ check_relkind(Relation rel)
 {
 	const char *name = RelationGetRelationName(rel);
 	const char *kind;
+	char *remote;
 
 	switch (rel->rd_rel->relkind)
 	{
@@ -55,6 +57,11 @@ check_relkind(Relation rel)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("dbcrypt cannot work on \"%s\"", name),
 				 errdetail("It is %s.", kind)));
+	remote = remote_member_reason(RelationGetRelid(rel));
+	if (remote)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("dbcrypt cannot work on \"%s\"", name),
+						errdetail("Its values are elsewhere: %s.", remote)));
 	if (IsSystemRelation(rel))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 						errmsg("dbcrypt cannot work on \"%s\"", name),

@@ -7,11 +7,14 @@
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_inherits.h"
+#include "lib/stringinfo.h"
 #include "storage/lmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
 #include "columns/members.h"
+#include "columns/target.h"
+#include "support/remote_members.h"
 
 List *
 column_lock_ancestors(Oid relid)
@@ -52,4 +55,39 @@ column_lock_members(Oid relid, LOCKMODE lockmode)
 		if (lfirst_oid(cell) != relid && isOtherTempNamespace(get_rel_namespace(lfirst_oid(cell))))
 			members = foreach_delete_current(members, cell);
 	return members;
+}
+
+char *
+column_remote_members(Oid relid)
+{
+	StringInfoData lines;
+	ListCell *cell;
+
+	initStringInfo(&lines);
+	foreach(cell, column_members(relid, NoLock))
+	{
+		Oid member = lfirst_oid(cell);
+		char *reason = remote_member_reason(member);
+
+		if (reason)
+			appendStringInfo(&lines, "%sTable \"%s.%s\": %s.", lines.len > 0 ? "\n" : "",
+							 get_namespace_name(get_rel_namespace(member)), get_rel_name(member),
+							 reason);
+	}
+	return lines.len > 0 ? lines.data : NULL;
+}
+
+void
+column_refuse_remote(const TargetColumn *target)
+{
+	char *remote = column_remote_members(target->relid);
+
+	if (remote == NULL)
+		return;
+	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					errmsg("column \"%s\" of table \"%s\" has values on another server",
+						   target->name, get_rel_name(target->relid)),
+					errdetail("%s", remote),
+					errhint("Work on those rows with dbcrypt on the server that holds them, and on "
+							"the other partitions here by name.")));
 }

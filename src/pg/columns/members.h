@@ -10,6 +10,8 @@
 #include "nodes/pg_list.h"
 #include "storage/lockdefs.h"
 
+#include "columns/target.h"
+
 /*
  * Locks the partitioned tables above a relation for reading, topmost first; their
  * OIDs. To be called before the relation is locked: DDL locks in this order.
@@ -27,5 +29,14 @@ extern List *column_members(Oid relid, LOCKMODE lockmode);
  * temporary tables of other sessions, which this session cannot read.
  */
 extern List *column_lock_members(Oid relid, LOCKMODE lockmode);
+
+/*
+ * Which of a relation and its children have their rows elsewhere, a line for each that
+ * says where; NULL if all are here.
+ */
+extern char *column_remote_members(Oid relid);
+
+/* Refuses a column of which some values are elsewhere, and says where. */
+extern void column_refuse_remote(const TargetColumn *target);
 
 #endif

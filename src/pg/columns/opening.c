@@ -54,14 +54,9 @@ target_open(TargetColumn *target, LOCKMODE lockmode, const char *command)
 	relids = column_lock_members(target->relid, lockmode);
 	column_check_owner(target->relid);
 	if (target->attnum != InvalidAttrNumber)
-	{
-		/* It may have been renamed before the lock was granted. */
-		TargetColumn *registered = column_registered(target->relid, target->attnum);
-
-		if (registered)
-			target->name = registered->name;
-	}
+		column_refresh_name(target); /* renamed before the lock was granted, perhaps */
 	column_resolve(target);
+	column_refuse_remote(target);
 	foreach(cell, relids)
 	{
 		Relation rel = relation_open(lfirst_oid(cell), NoLock);

@@ -28,6 +28,9 @@ static const struct
 	{"where", offsetof(ColumnOptions, where)},
 };
 
+/* The field that is an array of names. */
+#define IGNORE_TRIGGERS "ignore_triggers"
+
 /* Field i of the options. */
 static char **
 field(ColumnOptions *options, int i)
@@ -72,9 +75,44 @@ options_attribute(const char *name)
 	return psprintf("%s%s", name, suffix);
 }
 
+/* The strings of an array. */
+static List *
+read_names(JsonbValue *array)
+{
+	List *names = NIL;
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue item;
+
+	if (array->type != jbvBinary)
+		return NIL;
+	iterator = JsonbIteratorInit(array->val.binary.data);
+	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
+		if (token == WJB_ELEM && item.type == jbvString)
+			names = lappend(names, pnstrdup(item.val.string.val, item.val.string.len));
+	return names;
+}
+
+/* Appends a field that is an array of names. */
+static void
+append_names(StringInfo json, const char *separator, const char *name, const List *names)
+{
+	ListCell *cell;
+
+	appendStringInfo(json, "%s\"%s\":[", separator, name);
+	foreach(cell, names)
+	{
+		appendStringInfoString(json, foreach_current_index(cell) > 0 ? "," : "");
+		escape_json(json, lfirst(cell));
+	}
+	appendStringInfoChar(json, ']');
+}
+
 void
 options_read(Jsonb *stored, ColumnOptions *options)
 {
+	JsonbValue triggers;
+
 	memset(options, 0, sizeof(*options));
 	for (size_t i = 0; i < lengthof(fields); i++)
 	{
@@ -85,6 +123,9 @@ options_read(Jsonb *stored, ColumnOptions *options)
 			found.type == jbvString)
 			*field(options, i) = pnstrdup(found.val.string.val, found.val.string.len);
 	}
+	if (getKeyJsonValueFromContainer(&stored->root, IGNORE_TRIGGERS, strlen(IGNORE_TRIGGERS),
+									 &triggers))
+		options->ignore_triggers = read_names(&triggers);
 }
 
 Datum
@@ -105,6 +146,8 @@ options_write(const ColumnOptions *options)
 		escape_json(&json, value);
 		separator = ",";
 	}
+	if (options->ignore_triggers)
+		append_names(&json, separator, IGNORE_TRIGGERS, options->ignore_triggers);
 	appendStringInfoChar(&json, '}');
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
 }

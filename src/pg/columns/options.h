@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 
+#include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 
 #include "core/api/scheme.h"
@@ -20,6 +21,7 @@ typedef struct ColumnOptions
 	char *attribute_expression; /* the same, over the row */
 	char *where;				/* predicate: which rows hold values */
 	char *json;					/* $.path, or ILIKE pattern of field names */
+	List *ignore_triggers;		/* of char *: triggers that copy rows and are accepted */
 } ColumnOptions;
 
 /* The scheme of that name; throws for an unknown one, naming all. */

@@ -195,3 +195,18 @@ column_unregister(Oid relid, AttrNumber attnum)
 									catalog_relation_name("dbcrypt_columns")),
 						   lengthof(types), types, values, NULL, SPI_OK_DELETE) > 0;
 }
+
+void
+column_set_options(const TargetColumn *target, const ColumnOptions *options)
+{
+	Oid types[] = {REGCLASSOID, INT2OID, JSONBOID};
+	Datum values[3];
+
+	values[0] = ObjectIdGetDatum(target->relid);
+	values[1] = Int16GetDatum(target->attnum);
+	values[2] = options_write(options);
+	(void) catalog_execute(psprintf("UPDATE %s SET options = $3 "
+									"WHERE \"table\" = $1 AND attnum = $2",
+									catalog_relation_name("dbcrypt_columns")),
+						   lengthof(types), types, values, NULL, SPI_OK_UPDATE);
+}

@@ -29,6 +29,9 @@ extern void column_register(const TargetColumn *target);
 /* Unregisters a column; false if it was not registered. Needs SPI. */
 extern bool column_unregister(Oid relid, AttrNumber attnum);
 
+/* Replaces the options of a registered column. Needs SPI. */
+extern void column_set_options(const TargetColumn *target, const ColumnOptions *options);
+
 /*
  * Every row of dbcrypt_columns, those of dropped columns included (name is NULL), in
  * the order of columns_registered. Unless whole, only table, number and names are

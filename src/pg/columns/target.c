@@ -38,6 +38,20 @@ column_names_key(const TargetColumn *target)
 }
 
 void
+column_refresh_name(TargetColumn *target)
+{
+	HeapTuple attribute = SearchSysCacheAttNum(target->relid, target->attnum);
+	char *table = get_rel_name(target->relid);
+
+	if (!HeapTupleIsValid(attribute))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+						errmsg("column \"%s\" of relation \"%s\" does not exist", target->name,
+							   table ? table : "?")));
+	target->name = pstrdup(NameStr(((Form_pg_attribute) GETSTRUCT(attribute))->attname));
+	ReleaseSysCache(attribute);
+}
+
+void
 column_check_owner(Oid relid)
 {
 	char *name = get_rel_name(relid);

@@ -34,6 +34,9 @@ extern TargetColumn target_from_arguments(FunctionCallInfo fcinfo);
 /* Whether every row of the column holds a native envelope, or should. */
 extern bool column_is_native(const TargetColumn *target);
 
+/* Brings the name up to date from the number: a column may be renamed while it is worked on. */
+extern void column_refresh_name(TargetColumn *target);
+
 /* Refuses everyone but the table's owner and superusers. */
 extern void column_check_owner(Oid relid);
 

@@ -26,8 +26,12 @@
 static uint64 sources_read = 0;
 static uint64 key_file_stamp = 0;
 
-/* Start of the statement that last looked for changes of the key file and dbcrypt_keys. */
+/*
+ * Start of the statement, and the transaction, that last looked for changes of the key
+ * file and dbcrypt_keys. A procedure's statement has many transactions.
+ */
 static TimestampTz looked_at = 0;
+static LocalTransactionId looked_in = InvalidLocalTransactionId;
 
 /*
  * dbcrypt_keys, how often it changed as far as this session has heard, and the
@@ -199,15 +203,16 @@ dbcrypt_ring *
 session_ring(void)
 {
 	TimestampTz statement = GetCurrentStatementStartTimestamp();
+	LocalTransactionId transaction = COMPAT_LOCAL_TRANSACTION;
+	bool looked = looked_at == statement && looked_in == transaction;
 
 	if (likely(sources_read == settings_key_source_changes && states_read == keys_changes &&
-			   looked_at == statement))
+			   looked))
 		return loaded_ring();
 
-	if (looked_at != statement)
+	if (!looked)
 		AcceptInvalidationMessages();
-	if (sources_read != settings_key_source_changes ||
-		(looked_at != statement && key_file_changed()))
+	if (sources_read != settings_key_source_changes || (!looked && key_file_changed()))
 		read_ring();
 	while (states_read != keys_changes)
 	{
@@ -217,5 +222,6 @@ session_ring(void)
 		states_read = changes;
 	}
 	looked_at = statement;
+	looked_in = transaction;
 	return loaded_ring();
 }

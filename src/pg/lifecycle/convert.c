@@ -12,6 +12,8 @@
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
+#include "columns/copying_triggers.h"
+#include "columns/empty_scan.h"
 #include "columns/opening.h"
 #include "columns/options.h"
 #include "columns/registry.h"
@@ -63,7 +65,9 @@ register_converted(TargetColumn *target)
 	(void) column_unregister(target->relid, target->attnum);
 	target->aad = NULL;
 	target->scheme = NULL;
-	target->options = (ColumnOptions){.where = target->options.where, .json = target->options.json};
+	target->options = (ColumnOptions){.where = target->options.where,
+									  .json = target->options.json,
+									  .ignore_triggers = target->options.ignore_triggers};
 	column_register(target);
 	SPI_finish();
 }
@@ -92,6 +96,8 @@ dbcrypt_convert(PG_FUNCTION_ARGS)
 						target.name, get_rel_name(target.relid)),
 				 errhint("Only a column adopted with dbcrypt_adopt() can be converted.")));
 
+	foreach(cell, members)
+		copying_trigger_check(lfirst(cell), &target);
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	foreach(cell, members)
@@ -99,6 +105,7 @@ dbcrypt_convert(PG_FUNCTION_ARGS)
 		convert_relation(lfirst(cell), &target, counts);
 		relation_close(lfirst(cell), NoLock);
 	}
+	empty_scan_check(&target, counts[0]);
 	PopActiveSnapshot();
 	CommandCounterIncrement();
 

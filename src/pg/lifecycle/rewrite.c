@@ -11,12 +11,16 @@
 
 #include "access/relation.h"
 #include "access/xact.h"
+#include "commands/event_trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 
+#include "columns/copying_triggers.h"
+#include "columns/empty_scan.h"
 #include "columns/members.h"
 #include "columns/opening.h"
 #include "columns/registry.h"
@@ -51,6 +55,7 @@ open_rewritable(RewriteKind kind, TargetColumn *target, bool dry_run)
 		Relation rel = lfirst(cell);
 
 		rewrite_check_relation(rel);
+		copying_trigger_check(rel, target);
 		if (kind == REWRITE_ENCRYPT &&
 			!(target->scheme && dbcrypt_scheme_traits_of(target->scheme)->deterministic))
 			rewrite_check_unique_indexes(rel, get_attnum(RelationGetRelid(rel), target->name));
@@ -59,6 +64,27 @@ open_rewritable(RewriteKind kind, TargetColumn *target, bool dry_run)
 	if (kind == REWRITE_DECRYPT)
 		rewrite_check_decrypt_keys(members, target);
 	return members;
+}
+
+/* Fires the event triggers for a rewrite of a table, as ALTER TABLE does. */
+static void
+fire_table_rewrite(Relation rel)
+{
+	AlterTableStmt *statement = makeNode(AlterTableStmt); /* for the triggers' command tag */
+	Oid relid = RelationGetRelid(rel);
+
+	statement->objtype = OBJECT_TABLE;
+	if (!EventTriggerBeginCompleteQuery())
+		return;
+	PG_TRY();
+	{
+		EventTriggerTableRewrite((Node *) statement, relid, AT_REWRITE_COLUMN_REWRITE);
+	}
+	PG_FINALLY();
+	{
+		EventTriggerEndCompleteQuery();
+	}
+	PG_END_TRY();
 }
 
 /*
@@ -76,6 +102,7 @@ rewrite_if_needed(RewriteKind kind, Relation rel, const TargetColumn *target, Re
 		return false;
 	}
 	*counts = before;
+	fire_table_rewrite(rel);
 	rewrite_relation(kind, rel, target, counts);
 	return true;
 }
@@ -114,6 +141,11 @@ rewrite_column(RewriteKind kind, TargetColumn *target, const char *function, boo
 		}
 		else
 			rewritten |= rewrite_if_needed(kind, lfirst(cell), target, &counts);
+	if (!dry_run)
+		CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	empty_scan_check(target, counts.scanned);
+	PopActiveSnapshot();
 	if (dry_run)
 		return counts;
 	if (rewritten && kind != REWRITE_DECRYPT)

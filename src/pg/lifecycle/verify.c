@@ -17,6 +17,8 @@
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
+#include "columns/empty_scan.h"
+#include "columns/members.h"
 #include "columns/opening.h"
 #include "columns/registry.h"
 #include "columns/target.h"
@@ -42,6 +44,7 @@ typedef struct Verification
 {
 	ColumnScan scan;
 	List **tallies;
+	int64 rows;
 } Verification;
 
 /* Counts a value, as a ValueVisitor. */
@@ -57,12 +60,13 @@ count_value(void *arg, ValueState state, const char *key_id)
 static bool
 verify_row(ColumnScan *scan, void *arg)
 {
+	((Verification *) arg)->rows++;
 	codec_examine(&scan->codec, scan->row, count_value, arg);
 	return true;
 }
 
-/* Decrypts every value of one relation that is locked. */
-static void
+/* Decrypts every value of one relation that is locked; returns the number of its rows. */
+static int64
 verify_relation(Relation rel, const TargetColumn *target, List **tallies)
 {
 	Verification self = {.tallies = tallies};
@@ -70,6 +74,7 @@ verify_relation(Relation rel, const TargetColumn *target, List **tallies)
 	column_scan_begin(&self.scan, rel, target);
 	column_scan_rows(&self.scan, GetActiveSnapshot(), verify_row, &self);
 	column_scan_end(&self.scan);
+	return self.rows;
 }
 
 /* Decrypts every value of a column, children included. Returns Tally in the order of states. */
@@ -79,6 +84,8 @@ verify_column(TargetColumn *target)
 	List *members = target_open(target, AccessShareLock, NULL);
 	List *tallies = NIL;
 	ListCell *cell;
+	int64 rows = 0;
+	bool all_read = true;
 
 	/*
 	 * A rewrite may have committed while we waited for the lock: an older snapshot
@@ -90,12 +97,17 @@ verify_column(TargetColumn *target)
 		Relation rel = lfirst(cell);
 
 		if (RecoveryInProgress() && !RelationIsPermanent(rel))
+		{
 			ereport(NOTICE, (errmsg("table \"%s\" is unlogged and has no rows on a standby",
 									RelationGetRelationName(rel))));
+			all_read = false;
+		}
 		else
-			verify_relation(rel, target, &tallies);
+			rows += verify_relation(rel, target, &tallies);
 		relation_close(rel, NoLock);
 	}
+	if (all_read)
+		empty_scan_check(target, rows);
 	PopActiveSnapshot();
 	tally_sort(tallies);
 	return tallies;
@@ -142,23 +154,51 @@ dbcrypt_verify(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* dbcrypt_verify_all(): the same for each registered column. */
+/* Returns a row that says why a column could not be read. */
+static void
+put_problem(ReturnSetInfo *result, Datum *values, bool *nulls, const char *problem)
+{
+	for (int i = 2; i < 2 + NRESULTS; i++)
+		nulls[i] = true;
+	values[3] = CStringGetTextDatum("not readable");
+	nulls[3] = false;
+	values[2 + NRESULTS] = CStringGetTextDatum(problem);
+	nulls[2 + NRESULTS] = false;
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/*
+ * dbcrypt_verify_all(): the same for each registered column. One with values that are
+ * not here gets a row that says so, and the others are read.
+ */
 Datum
 dbcrypt_verify_all(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	ListCell *cell;
+	int not_read = 0;
 
 	InitMaterializedSRF(fcinfo, 0);
 	foreach(cell, columns_registered())
 	{
 		TargetColumn *target = lfirst(cell);
-		Datum values[2 + NRESULTS];
-		bool nulls[2 + NRESULTS] = {false};
+		char *problem = column_remote_members(target->relid);
+		Datum values[3 + NRESULTS];
+		bool nulls[3 + NRESULTS] = {false};
 
 		values[0] = ObjectIdGetDatum(target->relid);
 		values[1] = name_datum(target->name);
-		put_tallies(result, verify_column(target), values, nulls, 2);
+		nulls[2 + NRESULTS] = true;
+		if (problem)
+		{
+			put_problem(result, values, nulls, problem);
+			not_read++;
+		}
+		else
+			put_tallies(result, verify_column(target), values, nulls, 2);
 	}
+	if (not_read > 0)
+		ereport(WARNING, (errmsg("%d of the registered columns could not be read", not_read),
+						  errdetail("The rows of state \"not readable\" name them.")));
 	return (Datum) 0;
 }

@@ -21,6 +21,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "columns/copying_triggers.h"
 #include "columns/eligibility.h"
 #include "columns/members.h"
 #include "columns/target.h"
@@ -34,7 +35,7 @@
 #include "values/codec.h"
 
 Relation
-job_open_relation(JobState *shared, Oid relid, const TargetColumn *target, LOCKMODE lockmode)
+job_open_relation(JobState *shared, Oid relid, TargetColumn *target, LOCKMODE lockmode)
 {
 	List *ancestors = column_lock_ancestors(relid);
 	Relation rel = try_relation_open(relid, lockmode);
@@ -49,7 +50,9 @@ job_open_relation(JobState *shared, Oid relid, const TargetColumn *target, LOCKM
 	if (rel)
 	{
 		column_check_owner(shared->relid);
+		column_refresh_name(target);
 		(void) column_check_relation(rel, target);
+		copying_trigger_check(rel, target);
 		CheckTableNotInUse(rel, "rotate");
 		if (job_method(shared)->check)
 			job_method(shared)->check(rel, target);
@@ -63,7 +66,7 @@ job_open_relation(JobState *shared, Oid relid, const TargetColumn *target, LOCKM
 
 /* Begins a transaction on a relation, with a snapshot; NULL, with no snapshot, if it is gone. */
 static Relation
-begin_batch(JobState *shared, Oid relid, const TargetColumn *target)
+begin_batch(JobState *shared, Oid relid, TargetColumn *target)
 {
 	Relation rel;
 
@@ -155,8 +158,7 @@ rotate_busy_row(void *arg)
  * False if it still is.
  */
 static bool
-retry_row(JobState *shared, Oid relid, ItemPointer tid, const TargetColumn *target,
-		  CommitFunction commit)
+retry_row(JobState *shared, Oid relid, ItemPointer tid, TargetColumn *target, CommitFunction commit)
 {
 	BusyRow row = {.shared = shared, .tid = tid, .target = target};
 	ErrorData *error;
@@ -186,9 +188,11 @@ retry_row(JobState *shared, Oid relid, ItemPointer tid, const TargetColumn *targ
 static void
 rotate_blocks(RotationBatch *batch, Oid relid, CommitFunction commit)
 {
+	TargetColumn target = *batch->target;
 	ListCell *cell;
 
-	batch->rel = begin_batch(batch->shared, relid, batch->target);
+	batch->target = &target;
+	batch->rel = begin_batch(batch->shared, relid, &target);
 	if (batch->rel)
 	{
 		job_method(batch->shared)->batch(batch);
@@ -199,7 +203,7 @@ rotate_blocks(RotationBatch *batch, Oid relid, CommitFunction commit)
 	foreach(cell, batch->busy)
 	{
 		while (!job_stopped(batch->shared) &&
-			   !retry_row(batch->shared, relid, lfirst(cell), batch->target, commit))
+			   !retry_row(batch->shared, relid, lfirst(cell), &target, commit))
 			CHECK_FOR_INTERRUPTS();
 	}
 }

@@ -15,11 +15,12 @@
 #include "rotation/transaction.h"
 
 /*
- * Opens a relation of the job, locked. Checks again the caller's right to it and
- * that the method is fit for it: both may have changed between two transactions.
+ * Opens a relation of the job, locked. Checks again the caller's right to it, that no
+ * trigger copies it and that the method is fit for it: all may have changed between
+ * two transactions, as may the column's name, which is brought up to date in *target.
  * NULL if it was dropped or detached meanwhile.
  */
-extern Relation job_open_relation(JobState *shared, Oid relid, const TargetColumn *target,
+extern Relation job_open_relation(JobState *shared, Oid relid, TargetColumn *target,
 								  LOCKMODE lockmode);
 
 /*

@@ -8,9 +8,11 @@
 
 #include "access/relation.h"
 #include "storage/bufmgr.h"
+#include "storage/lmgr.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "columns/empty_scan.h"
 #include "columns/target.h"
 #include "rotation/batch.h"
 #include "rotation/check_pass.h"
@@ -57,11 +59,12 @@ inspect_row(ColumnScan *scan, void *arg)
 
 /* Looks at the rows of a block range that the active snapshot sees. */
 static void
-inspect_rows(CheckPass *check, Relation rel, BlockNumber first, BlockNumber count)
+inspect_rows(CheckPass *check, Relation rel, const TargetColumn *target, BlockNumber first,
+			 BlockNumber count)
 {
 	ColumnScan scan;
 
-	column_scan_begin(&scan, rel, check->target);
+	column_scan_begin(&scan, rel, target);
 	scan.codec.soft_errors = true;
 	column_scan_blocks(&scan, GetActiveSnapshot(), first, count, inspect_row, check);
 	column_scan_end(&scan);
@@ -76,8 +79,8 @@ inspect_blocks(CheckPass *check, const JobRelation *relation, BlockNumber first,
 			   BlockNumber end)
 {
 	const RotationMethod *method = job_method(check->shared);
-	Relation rel =
-		job_open_relation(check->shared, relation->relid, check->target, AccessShareLock);
+	TargetColumn target = *check->target;
+	Relation rel = job_open_relation(check->shared, relation->relid, &target, AccessShareLock);
 
 	if (rel == NULL)
 		return first;
@@ -89,7 +92,7 @@ inspect_blocks(CheckPass *check, const JobRelation *relation, BlockNumber first,
 	}
 	else if (method->inspect)
 	{
-		check->stale += method->inspect(rel, check->target, check->options, check->result);
+		check->stale += method->inspect(rel, &target, check->options, check->result);
 		end = first;
 	}
 	else
@@ -97,7 +100,7 @@ inspect_blocks(CheckPass *check, const JobRelation *relation, BlockNumber first,
 		if (first == 0)
 			end = RelationGetNumberOfBlocks(rel);
 		if (first < end)
-			inspect_rows(check, rel, first, Min(step, end - first));
+			inspect_rows(check, rel, &target, first, Min(step, end - first));
 	}
 	relation_close(rel, AccessShareLock);
 	return end;
@@ -124,6 +127,19 @@ inspect_relation(CheckPass *check, const JobRelation *relation)
 	}
 }
 
+/* Looks with SQL where no row was found, under the column's present name. */
+static void
+check_empty_scan(const CheckPass *check)
+{
+	TargetColumn target = *check->target;
+
+	if (check->result->scanned > 0)
+		return;
+	LockRelationOid(target.relid, AccessShareLock);
+	column_refresh_name(&target);
+	empty_scan_check(&target, check->result->scanned);
+}
+
 int64
 check_pass_inspect(JobState *shared, const JobRelation *relations, const TargetColumn *target,
 				   const RotationOptions *options, RotationResult *result)
@@ -132,5 +148,7 @@ check_pass_inspect(JobState *shared, const JobRelation *relations, const TargetC
 
 	for (int i = 0; i < shared->nrelations; i++)
 		inspect_relation(&check, &relations[i]);
+	if (check.stale == 0)
+		check_empty_scan(&check);
 	return check.stale;
 }

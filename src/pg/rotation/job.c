@@ -24,6 +24,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "columns/copying_triggers.h"
 #include "columns/opening.h"
 #include "columns/registry.h"
 #include "columns/target.h"
@@ -126,6 +127,7 @@ list_relation(RotationJob *job, Relation rel)
 	relation->nblocks = RelationGetNumberOfBlocks(rel);
 	relation->first = shared->total;
 	shared->total += relation->nblocks;
+	copying_trigger_check(rel, job->target);
 	if (job->method->check)
 		job->method->check(rel, job->target);
 	relation_close(rel, NoLock);
@@ -145,6 +147,7 @@ list_relations(RotationJob *job)
 						errmsg("the table was dropped while column \"%s\" was rotated",
 							   job->target->name)));
 	rels = target_open(job->target, AccessShareLock, "rotate");
+	shared->attnum = job->target->attnum;
 	if (job->relations)
 		pfree(job->relations);
 	caller = MemoryContextSwitchTo(job->context);
@@ -230,6 +233,8 @@ register_column(RotationJob *job)
 	if (job->registered)
 		return;
 	transaction_begin_read_committed();
+	LockRelationOid(job->target->relid, AccessShareLock);
+	column_refresh_name(job->target);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (column_registered(job->target->relid, job->target->attnum) == NULL)
 		column_register(job->target);
@@ -326,6 +331,18 @@ check_pass(RotationJob *job, RotationResult *result)
 	return stale;
 }
 
+/*
+ * Looks once more, when nothing is left, at what makes the column unfit: what appeared
+ * since the last batch may have copied values as they were before.
+ */
+static void
+check_again(RotationJob *job)
+{
+	transaction_begin_read_committed();
+	list_relations(job);
+	SPI_commit();
+}
+
 /* Makes the state ready for another pass. */
 static void
 begin_another_pass(RotationJob *job)
@@ -385,7 +402,10 @@ run_passes(RotationJob *job, RotationResult *result)
 		run_pass(job);
 		stale = check_pass(job, result);
 		if (stale == 0)
+		{
+			check_again(job);
 			return;
+		}
 		refuse_open_transaction(job, result, stale, inserter);
 		inserter = result->inserter;
 		if (pass == MAX_PASSES)
@@ -413,7 +433,6 @@ make_state(const TargetColumn *target, int method, const RotationOptions *option
 	shared->database = MyDatabaseId;
 	shared->userid = GetUserId();
 	shared->relid = target->relid;
-	namestrcpy(&shared->column, target->name);
 	shared->method = method;
 	shared->batch_blocks = (uint32) options->batch_blocks;
 	shared->processes = 1;

@@ -114,12 +114,13 @@ throw_bad_values(const JobState *shared)
 	}
 	if (shared->nbad > JOB_BAD_KEPT)
 		appendStringInfo(&detail, "\nAnd %d more.", shared->nbad - JOB_BAD_KEPT);
-	ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION),
-					errmsg("column \"%s\" of table \"%s\" holds values that cannot be rotated",
-						   NameStr(shared->column), get_rel_name(shared->relid)),
-					errdetail("%s", detail.data),
-					errhint("Correct them and call again, or pass on_error => 'skip'. What was "
-							"rotated stays rotated.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_EXCEPTION),
+			 errmsg("column \"%s\" of table \"%s\" holds values that cannot be rotated",
+					get_attname(shared->relid, shared->attnum, false), get_rel_name(shared->relid)),
+			 errdetail("%s", detail.data),
+			 errhint("Correct them and call again, or pass on_error => 'skip'. What was "
+					 "rotated stays rotated.")));
 }
 
 void

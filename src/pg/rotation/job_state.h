@@ -49,10 +49,10 @@ typedef struct JobBadValue
 typedef struct JobState
 {
 	Oid database;
-	Oid userid; /* who called; owns the table */
-	Oid relid;	/* the table that was named */
-	NameData column;
-	int method; /* its number in methods.c */
+	Oid userid;		   /* who called; owns the table */
+	Oid relid;		   /* the table that was named */
+	AttrNumber attnum; /* the column's number there: its name may change meanwhile */
+	int method;		   /* its number in methods.c */
 	uint32 batch_blocks;
 	int processes;		 /* that run, the caller included */
 	double busy_share;	 /* of time, 0 < share <= 1 */

@@ -10,12 +10,16 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
+#include "columns/copying_triggers.h"
+#include "columns/empty_scan.h"
+#include "columns/members.h"
 #include "columns/opening.h"
 #include "columns/registry.h"
 #include "columns/target.h"
@@ -116,7 +120,10 @@ rotate_column(TargetColumn *target, bool dry_run)
 	members = target_open(target, dry_run ? AccessShareLock : RowExclusiveLock, "rotate");
 
 	foreach(cell, members)
+	{
+		copying_trigger_check(lfirst(cell), target);
 		blocks += RelationGetNumberOfBlocks((Relation) lfirst(cell));
+	}
 	progress_start(target->relid, target->attnum, blocks);
 	blocks = 0;
 
@@ -130,6 +137,7 @@ rotate_column(TargetColumn *target, bool dry_run)
 		blocks += RelationGetNumberOfBlocks(rel);
 		relation_close(rel, NoLock);
 	}
+	empty_scan_check(target, counts.scanned);
 	PopActiveSnapshot();
 	CommandCounterIncrement();
 	progress_end();
@@ -173,13 +181,33 @@ dbcrypt_rotate(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(result_row(fcinfo, values));
 }
 
-/* dbcrypt_rotate_all(dry_run boolean): a row for each registered column. */
+/* Says at the end, loudly, which columns dbcrypt_rotate_all() has left out. */
+static void
+warn_left_out(const List *left_out)
+{
+	StringInfoData lines;
+	ListCell *cell;
+
+	if (left_out == NIL)
+		return;
+	initStringInfo(&lines);
+	foreach(cell, left_out)
+		appendStringInfo(&lines, "%s%s", lines.len > 0 ? "\n" : "", (char *) lfirst(cell));
+	ereport(WARNING, (errmsg("not all registered columns were rotated"),
+					  errdetail("%s", lines.data), errhint("Their old keys are still needed.")));
+}
+
+/*
+ * dbcrypt_rotate_all(dry_run boolean): a row for each registered column. One with
+ * values that are not here gets a row that says so, and the others go on.
+ */
 Datum
 dbcrypt_rotate_all(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {"dry_run"};
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	List *targets;
+	List *left_out = NIL;
 	ListCell *cell;
 
 	arguments_refuse_null(fcinfo, names, lengthof(names));
@@ -188,16 +216,26 @@ dbcrypt_rotate_all(PG_FUNCTION_ARGS)
 	foreach(cell, targets)
 	{
 		TargetColumn *target = lfirst(cell);
-		RotateCounts counts = rotate_column(target, PG_GETARG_BOOL(0));
-		Datum values[2 + NCOUNTS];
-		bool nulls[2 + NCOUNTS] = {false};
+		char *problem = column_remote_members(target->relid);
+		RotateCounts counts = {0};
+		Datum values[3 + NCOUNTS];
+		bool nulls[3 + NCOUNTS] = {false};
 
+		if (problem)
+			left_out = lappend(left_out, problem);
+		else
+			counts = rotate_column(target, PG_GETARG_BOOL(0));
 		values[0] = ObjectIdGetDatum(target->relid);
 		values[1] = name_datum(target->name);
 		counts_to_datums(&counts, values + 2);
+		for (int i = 0; i < NCOUNTS; i++)
+			nulls[2 + i] = problem != NULL;
+		nulls[2 + NCOUNTS] = problem == NULL;
+		values[2 + NCOUNTS] = problem ? CStringGetTextDatum(problem) : (Datum) 0;
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	if (!PG_GETARG_BOOL(0))
 		application_keys_revoke_unused(targets);
+	warn_left_out(left_out);
 	return (Datum) 0;
 }

@@ -191,11 +191,12 @@ rotate_batches(JobState *shared)
 {
 	char *start = (char *) shared;
 	const JobRelation *relations = (JobRelation *) (start + shared->relations_offset);
-	TargetColumn target = {.relid = shared->relid, .name = NameStr(shared->column)};
+	TargetColumn target = {.relid = shared->relid, .attnum = shared->attnum};
 	bool lock = job_method(shared)->session_lock != NoLock;
 
 	if (shared->aad_offset != 0)
 		target.aad = start + shared->aad_offset;
+	column_refresh_name(&target);
 	column_resolve(&target);
 	if (lock && !lock_relations(relations, shared->nrelations))
 		return;

@@ -15,6 +15,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "replication/origin.h"
+#include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/backend_status.h"
 #include "utils/guc.h"
@@ -46,6 +47,13 @@ typedef RepOriginId ReplOriginId;
 #define COMPAT_SESSION_ORIGIN replorigin_xact_state.origin
 #else
 #define COMPAT_SESSION_ORIGIN replorigin_session_origin
+#endif
+
+/* Local number of this backend's transaction. */
+#if PG_VERSION_NUM >= 170000
+#define COMPAT_LOCAL_TRANSACTION MyProc->vxid.lxid
+#else
+#define COMPAT_LOCAL_TRANSACTION MyProc->lxid
 #endif
 
 /* What the actions of the JSON parser return. */
