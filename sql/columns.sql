@@ -14,7 +14,7 @@ CREATE TABLE users (id int PRIMARY KEY, email text, token text, raw bytea, n int
 SELECT dbcrypt_register_column('users', 'token');
 SELECT dbcrypt_register_column('users', 'token');
 SELECT dbcrypt_register_column('users', 'raw', 'id::text');
-SELECT * FROM dbcrypt_columns ORDER BY 1, attnum;
+SELECT "table", "column", scheme, aad, options, attnum FROM dbcrypt_columns ORDER BY 1, attnum;
 SELECT dbcrypt_register_column('users', 'token', 'id::text');
 SELECT dbcrypt_register_column('users', 'raw');
 SELECT dbcrypt_register_column('users', 'raw', 'email');
@@ -34,7 +34,7 @@ SELECT dbcrypt_register_column('pg_class', 'relname');
 CREATE TEMP TABLE passing (v text);
 SELECT dbcrypt_register_column('passing', 'v');
 SELECT dbcrypt_rotate('passing', 'v');
-SELECT count(*) FROM dbcrypt_columns WHERE "table" = 'passing'::regclass;
+SELECT count(*) FROM dbcrypt_columns WHERE "table" = 'passing';
 DROP TABLE passing;
 
 -- AAD expressions: one expression over other columns of the row, and no more.
@@ -78,7 +78,7 @@ CREATE TABLE generated (id int, v text, w text GENERATED ALWAYS AS (left(v, 16))
 SELECT dbcrypt_register_column('generated', 'v', 'w');
 SELECT dbcrypt_register_column('generated', 'w');
 SELECT dbcrypt_register_column('generated', 'v', 'x');
-SELECT * FROM dbcrypt_columns ORDER BY 1, attnum;
+SELECT "table", "column", scheme, aad, options, attnum FROM dbcrypt_columns ORDER BY 1, attnum;
 DROP TABLE generated;
 
 -- Nor may it read what a rotation of another column changes, whichever is registered first.
@@ -236,25 +236,30 @@ SELECT count(*) FROM dbcrypt_columns;
 
 -- DDL goes on beside a row that this version cannot read.
 CREATE TABLE beside (v text);
-INSERT INTO dbcrypt_columns VALUES ('beside', 'v', 'of the future', NULL, '{"new": 1}');
+INSERT INTO dbcrypt_columns VALUES ('public', 'beside', 'v', 'of the future', NULL, '{"new": 1}');
 ALTER TABLE beside RENAME COLUMN v TO w;
 SELECT "table", "column", scheme FROM dbcrypt_columns;
 SELECT dbcrypt_verify('beside', 'w');
+SELECT * FROM dbcrypt_verify_all();
+SELECT * FROM dbcrypt_rotate_all();
 DROP TABLE beside;
 SELECT count(*) FROM dbcrypt_columns;
 
 -- A row comes in by name, as from a dump.
 CREATE TABLE restored (gone int, v text, w text);
 ALTER TABLE restored DROP COLUMN gone;
-INSERT INTO dbcrypt_columns VALUES ('restored', 'v', 'native', NULL, '{}');
-INSERT INTO dbcrypt_columns VALUES ('restored', 'nothing', 'native', NULL, '{}');
-INSERT INTO dbcrypt_columns ("table", "column") VALUES ('restored', 'w');
+INSERT INTO dbcrypt_columns VALUES ('public', 'restored', 'v', 'native', NULL, '{}');
+INSERT INTO dbcrypt_columns VALUES ('public', 'restored', 'nothing', 'native', NULL, '{}');
+INSERT INTO dbcrypt_columns ("schema", "table", "column") VALUES ('public', 'restored', 'w');
 SET session_replication_role = replica;
 DELETE FROM dbcrypt_columns WHERE "column" = 'w';
-INSERT INTO dbcrypt_columns VALUES ('restored', 'w', 'native', NULL, '{}');
+INSERT INTO dbcrypt_columns VALUES ('public', 'restored', 'w', 'native', NULL, '{}');
 RESET session_replication_role;
 SELECT "table", "column", attnum FROM dbcrypt_columns ORDER BY attnum;
 DROP TABLE restored;
+SELECT * FROM dbcrypt_verify_all();
+SELECT severity, subject, finding FROM dbcrypt_check() WHERE subject LIKE 'registered%';
+DELETE FROM dbcrypt_columns;
 SELECT count(*) FROM dbcrypt_columns;
 
 -- An owner registers; others do not, whatever they were granted.

@@ -82,30 +82,46 @@ CREATE VIEW dbcrypt_key_status AS
 -- Columns
 ---------------------------------------------------------------------
 
--- Immutable for the generated column alone: a dump leaves that out, and restores
--- by name into a table whose columns have other numbers.
-CREATE FUNCTION dbcrypt_column_number("table" regclass, "column" name) RETURNS int2
-AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT;
-
+-- A column by its names. What follows bound_to is a hint, which survives a rename: it
+-- counts in the database that bound_to names, so neither in a copy nor after a restore.
 CREATE TABLE dbcrypt_columns (
-    "table" regclass NOT NULL,
+    "schema" name NOT NULL,
+    "table" name NOT NULL,
     "column" name NOT NULL,
     scheme text NOT NULL DEFAULT 'native',
     aad text,
     options jsonb NOT NULL DEFAULT '{}',
-    attnum int2 NOT NULL
-        GENERATED ALWAYS AS (@extschema@.dbcrypt_column_number("table", "column")) STORED,
-    PRIMARY KEY ("table", attnum)
+    registered_by name,
+    bound_to text,
+    relid oid,
+    attnum int2,
+    PRIMARY KEY ("schema", "table", "column")
 );
+
+CREATE FUNCTION dbcrypt_columns_bind() RETURNS trigger
+AS 'MODULE_PATHNAME' LANGUAGE C;
+CREATE TRIGGER dbcrypt_columns_bind
+    BEFORE INSERT OR UPDATE OF "schema", "table", "column" ON dbcrypt_columns
+    FOR EACH ROW EXECUTE FUNCTION dbcrypt_columns_bind();
+ALTER TABLE dbcrypt_columns ENABLE ALWAYS TRIGGER dbcrypt_columns_bind;
 
 CREATE FUNCTION dbcrypt_columns_follow() RETURNS event_trigger
 AS 'MODULE_PATHNAME' LANGUAGE C;
+CREATE FUNCTION dbcrypt_columns_prepare() RETURNS event_trigger
+AS 'MODULE_PATHNAME' LANGUAGE C;
+CREATE EVENT TRIGGER dbcrypt_columns_prepare ON ddl_command_start
+    WHEN TAG IN ('ALTER TABLE', 'ALTER SCHEMA', 'ALTER TYPE', 'ALTER VIEW', 'ALTER INDEX',
+                 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE', 'DROP TABLE', 'DROP SCHEMA',
+                 'DROP TYPE', 'DROP DOMAIN', 'DROP OWNED', 'DROP EXTENSION')
+    EXECUTE FUNCTION dbcrypt_columns_prepare();
 CREATE EVENT TRIGGER dbcrypt_columns_renamed ON ddl_command_end
-    WHEN TAG IN ('ALTER TABLE', 'ALTER TYPE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW',
-                 'ALTER FOREIGN TABLE')
+    WHEN TAG IN ('ALTER TABLE', 'ALTER SCHEMA', 'ALTER TYPE', 'ALTER VIEW', 'ALTER INDEX',
+                 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE', 'CREATE TABLE',
+                 'CREATE TABLE AS', 'SELECT INTO')
     EXECUTE FUNCTION dbcrypt_columns_follow();
 CREATE EVENT TRIGGER dbcrypt_columns_dropped ON sql_drop
     EXECUTE FUNCTION dbcrypt_columns_follow();
+ALTER EVENT TRIGGER dbcrypt_columns_prepare ENABLE ALWAYS;
 ALTER EVENT TRIGGER dbcrypt_columns_renamed ENABLE ALWAYS;
 ALTER EVENT TRIGGER dbcrypt_columns_dropped ENABLE ALWAYS;
 
@@ -262,7 +278,8 @@ REVOKE EXECUTE ON FUNCTION
     dbcrypt_reencrypt(text, text), dbcrypt_reencrypt(bytea, text),
     dbcrypt_generate_key(),
     dbcrypt_verify(regclass, name), dbcrypt_verify_all(), dbcrypt_check(),
-    dbcrypt_keys_changed(), dbcrypt_column_number(regclass, name), dbcrypt_columns_follow(),
+    dbcrypt_keys_changed(), dbcrypt_columns_bind(),
+    dbcrypt_columns_prepare(), dbcrypt_columns_follow(),
     dbcrypt_register_keys(), dbcrypt_revoke_key(text), dbcrypt_reinstate_key(text),
     dbcrypt_loaded_keys(), dbcrypt_progress_rows(),
     dbcrypt_register_column(regclass, name, text), dbcrypt_unregister_column(regclass, name),

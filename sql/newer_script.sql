@@ -21,7 +21,7 @@ SELECT dbcrypt_decrypt(dbcrypt_encrypt('still works'));
 SELECT is_primary, is_loaded, is_registered, canary_ok FROM dbcrypt_key_status WHERE is_primary;
 SELECT state, "values" FROM dbcrypt_verify('newer', 'secret');
 ALTER TABLE newer RENAME COLUMN secret TO renamed;
-SELECT "column" FROM dbcrypt_columns WHERE "table" = 'newer'::regclass;
+SELECT "column" FROM dbcrypt_columns WHERE "table" = 'newer';
 SELECT dbcrypt_rotate('newer', 'renamed');
 SELECT dbcrypt_unregister_column('newer', 'renamed');
 SELECT dbcrypt_register_column('newer', 'renamed');

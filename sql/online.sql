@@ -24,7 +24,7 @@ SELECT * FROM dbcrypt_rotate('same', 'v');
 SELECT dbcrypt_key_id(v), count(*), bool_and(dbcrypt_decrypt(v) = 'token ' || id) AS same FROM tokens GROUP BY 1 ORDER BY 1;
 SELECT count(*) FILTER (WHERE t.other = b.other) AS others, count(*) FILTER (WHERE t.v <> b.v) AS changed,
        count(*) FILTER (WHERE t.ctid = b.tid) AS untouched FROM tokens t JOIN before b USING (id);
-SELECT "table", "column", scheme, aad FROM dbcrypt_columns WHERE "table" = 'tokens'::regclass;
+SELECT "table", "column", scheme, aad FROM dbcrypt_columns WHERE "table" = 'tokens';
 
 -- The second call rotates nothing.
 UPDATE before SET tid = t.ctid FROM tokens t WHERE t.id = before.id;
@@ -141,7 +141,7 @@ DROP TABLE bad;
 CREATE TABLE wrong (v text);
 INSERT INTO wrong VALUES ('plaintext');
 CALL dbcrypt_rotate_online('wrong', 'v');
-SELECT count(*) FROM dbcrypt_columns WHERE "table" = 'wrong'::regclass;
+SELECT count(*) FROM dbcrypt_columns WHERE "table" = 'wrong';
 DROP TABLE wrong;
 
 -- AAD: given once, then registered. A NULL in it makes a bad value.
@@ -159,7 +159,7 @@ UPDATE bound SET name = NULL WHERE id = 3;
 SET dbcrypt.keys = :'both';
 CALL dbcrypt_rotate_online('bound', 'v');
 CALL dbcrypt_rotate_online('bound', 'v', on_error => 'skip');
-SELECT "table", "column", aad FROM dbcrypt_columns WHERE "table" = 'bound'::regclass ORDER BY 2;
+SELECT "table", "column", aad FROM dbcrypt_columns WHERE "table" = 'bound' ORDER BY 2;
 DROP TABLE bound;
 
 -- Partitions of several blocks each, in another column order; a partition by itself.
@@ -233,7 +233,7 @@ CREATE TEMP TABLE passing (v text);
 INSERT INTO passing SELECT 'dbc1AXLNboQixAcAERERERERERERERERoj3jOq9gTKDxH6sH6t5ZeeVQzrCJUQ==' FROM generate_series(1, 1000);
 CALL dbcrypt_rotate_online('passing', 'v', batch_blocks => 1, workers => 4, vacuum_every => 1);
 SELECT dbcrypt_key_id(v), count(*) FROM passing GROUP BY 1;
-SELECT count(*) FROM dbcrypt_columns WHERE "table" = 'passing'::regclass;
+SELECT count(*) FROM dbcrypt_columns WHERE "table" = 'passing';
 CREATE UNLOGGED TABLE "Odd ""name""" ("Odd column" text);
 CALL dbcrypt_rotate_online('"Odd ""name"""', 'Odd column');
 INSERT INTO "Odd ""name""" TABLE passing;

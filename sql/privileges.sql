@@ -69,6 +69,8 @@ RESET ROLE;
 -- Functions that only triggers may call.
 SELECT dbcrypt_keys_changed();
 SELECT dbcrypt_columns_follow();
+SELECT dbcrypt_columns_prepare();
+SELECT dbcrypt_columns_bind();
 
 -- What a dump carries.
 SELECT c.relname FROM pg_extension e, unnest(e.extconfig) o JOIN pg_class c ON c.oid = o WHERE e.extname = 'dbcrypt' ORDER BY 1;

@@ -62,7 +62,7 @@ DELETE FROM bad WHERE id = 5;
 -- Only the dry run opens what is under the primary key already.
 SELECT dbcrypt_rotate('bad', 'v', dry_run => true);
 SELECT id, dbcrypt_key_id(v) FROM bad;
-SELECT count(*) FROM dbcrypt_columns WHERE "table" = 'bad'::regclass;
+SELECT count(*) FROM dbcrypt_columns WHERE "table" = 'bad';
 DROP TABLE bad;
 
 -- AAD of the row. A NULL in it is an error, not a lost value.

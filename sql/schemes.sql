@@ -172,7 +172,7 @@ SELECT dbcrypt_adopt('users', 'raw_ciphertext', 'lockbox', '{"table": "people", 
 SELECT dbcrypt_adopt('users', 'bound_ciphertext', 'lockbox', '{"aad": "id"}');
 SELECT "column", scheme, aad, options FROM dbcrypt_columns ORDER BY 1;
 INSERT INTO users VALUES (1, 'e@x', 'raw', 'bound'), (2, '', '', ''), (3, NULL, NULL, NULL);
-SELECT "column", e.* FROM dbcrypt_columns c, dbcrypt_encrypt_column(c."table", c."column") e ORDER BY 1;
+SELECT "column", e.* FROM dbcrypt_columns c, dbcrypt_encrypt_column(format('%I.%I', c."schema", c."table"), c."column") e ORDER BY 1;
 \set order :key3 ',' :key2 ',' :key1
 SET dbcrypt.keys = :'order';
 SELECT * FROM dbcrypt_rotate_all();
@@ -185,7 +185,7 @@ UPDATE users SET id = 10 WHERE id = 1;
 SELECT "column", state, "values" FROM dbcrypt_verify_all() ORDER BY 1;
 ROLLBACK;
 BEGIN;
-SELECT c."column", v.* FROM dbcrypt_columns c, dbcrypt_convert(c."table", c."column") v;
+SELECT c."column", v.* FROM dbcrypt_columns c, dbcrypt_convert(format('%I.%I', c."schema", c."table"), c."column") v;
 SELECT id, dbcrypt_decrypt(email_ciphertext) AS email, encode(dbcrypt_decrypt(raw_ciphertext), 'escape') AS raw, dbcrypt_decrypt(bound_ciphertext) AS bound FROM users ORDER BY id;
 ROLLBACK;
 -- Another table name derives another key.

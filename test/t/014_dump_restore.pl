@@ -41,7 +41,7 @@ write_key_file(key_file($node), $k1, $k2);
 $node->safe_psql('source', "$tables SELECT dbcrypt_revoke_key('${\key_id($k2)}')");
 
 my $catalog = q{SELECT format('%s', k) FROM dbcrypt_keys k UNION ALL
-	SELECT format('%s %s %s %s', "table", quote_ident("column"), aad, options) FROM dbcrypt_columns ORDER BY 1};
+	SELECT format('%s %s %s %s %s', "schema", "table", quote_ident("column"), aad, options) FROM dbcrypt_columns ORDER BY 1};
 my $expected = $node->safe_psql('source', "$tables $catalog");
 is(scalar(split /\n/, $expected), 5, 'two keys and three columns');
 
@@ -73,7 +73,8 @@ foreach my $name (sort keys %restore)
 
 	is($node->safe_psql($name, "$tables $catalog"), $expected, "$name: the catalogs are the same");
 	is( $node->safe_psql($name, qq{$tables SELECT count(*) FROM dbcrypt_columns c JOIN pg_attribute a
-		ON attrelid = "table" AND attname = "column" AND a.attnum = c.attnum}),
+		ON attrelid = relid AND attrelid = format('%I.%I', "schema", "table")::regclass
+		AND attname = "column" AND a.attnum = c.attnum}),
 		'3', "$name: columns have their numbers");
 	is( $node->safe_psql($name, qq{$tables SELECT count(dbcrypt_decrypt(token, id::text)), count(dbcrypt_decrypt(blob)) FROM accounts}),
 		'500|500', "$name: every value decrypts");
@@ -84,7 +85,7 @@ foreach my $name (sort keys %restore)
 	write_key_file(key_file($node), $k3, $k1);
 	is( $node->safe_psql($name, qq{$tables
 		ALTER TABLE accounts RENAME token TO bearer;
-		SELECT string_agg("column", ' ' ORDER BY 1) FROM dbcrypt_columns WHERE "table" = 'accounts'::regclass}),
+		SELECT string_agg("column", ' ' ORDER BY "column") FROM dbcrypt_columns WHERE "table" = 'accounts'}),
 		'bearer blob', "$name: the registry follows a rename");
 	$node->safe_psql($name, "$tables SELECT dbcrypt_register_keys()");
 	is($node->safe_psql($name, qq{$tables SELECT "table", "column", scanned, rotated, current, nulls FROM dbcrypt_rotate_all() ORDER BY 3, 1, 2}),

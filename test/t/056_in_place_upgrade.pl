@@ -28,7 +28,7 @@ my $half = $old->safe_psql('postgres', $ids);
 like($half, qr/\n/, 'under both keys');
 my $count = $old->safe_psql('postgres', 'SELECT count(*) FROM t');
 my $catalog = 'SELECT key_id, revoked_at, canary FROM dbcrypt_keys ORDER BY 1; '
-  . 'SELECT * FROM dbcrypt_columns ORDER BY 1, 2';
+  . 'SELECT "schema", "table", "column", scheme, aad, options FROM dbcrypt_columns ORDER BY 1, 2, 3';
 my $known = $old->safe_psql('postgres', $catalog);
 $old->stop;
 

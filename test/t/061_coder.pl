@@ -157,7 +157,7 @@ is($node->safe_psql('postgres', 'SELECT sum(rotated) FROM dbcrypt.dbcrypt_rotate
 
 $node->safe_psql('postgres', q{
 	DO $$ DECLARE t regclass; BEGIN
-		FOR t IN SELECT "table" FROM dbcrypt.dbcrypt_columns GROUP BY 1 LOOP EXECUTE format('ALTER TABLE %s OWNER TO coder', t); END LOOP;
+		FOR t IN SELECT format('%I.%I', "schema", "table") FROM dbcrypt.dbcrypt_columns GROUP BY 1 LOOP EXECUTE format('ALTER TABLE %s OWNER TO coder', t); END LOOP;
 	END $$;
 	GRANT USAGE ON SCHEMA dbcrypt TO coder;
 	GRANT EXECUTE ON ALL ROUTINES IN SCHEMA dbcrypt TO coder;

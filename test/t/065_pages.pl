@@ -41,7 +41,7 @@ my %system = (
 		INSERT INTO credentials VALUES (1, '¡'), (2, NULL);
 		INSERT INTO sso_configs VALUES (1, '{"clientSecret": "¡"}');
 		INSERT INTO instance_settings VALUES ('SMTP_PASSWORD', '¡'), ('SMTP_PORT', '587');
-		SELECT dbcrypt_encrypt_column("table", "column") FROM dbcrypt_columns;
+		SELECT dbcrypt_encrypt_column(format('%I.%I', "schema", "table"), "column") FROM dbcrypt_columns;
 		DROP EXTENSION dbcrypt;},
 	lockbox => q{
 		CREATE EXTENSION dbcrypt;
@@ -51,7 +51,7 @@ my %system = (
 		SELECT dbcrypt_adopt('users', 'photo_ciphertext', 'lockbox', '{"table": "people"}');
 		SELECT dbcrypt_adopt('users', 'note_ciphertext', 'lockbox', '{"aad": "id"}');
 		INSERT INTO users VALUES (1, '¡', '\x01', '¡'), (2, '', '', ''), (3, NULL, NULL, NULL);
-		SELECT dbcrypt_encrypt_column("table", "column") FROM dbcrypt_columns;
+		SELECT dbcrypt_encrypt_column(format('%I.%I', "schema", "table"), "column") FROM dbcrypt_columns;
 		DROP EXTENSION dbcrypt;},
 	gitlab => q{
 		CREATE EXTENSION dbcrypt;
@@ -63,7 +63,7 @@ my %system = (
 		SELECT dbcrypt_adopt('ci_runners', 'token_encrypted', 'gitlab_token');
 		INSERT INTO web_hooks VALUES (1, 'url', NULL, 'token', NULL), (2, '', NULL, NULL, NULL);
 		INSERT INTO ci_runners VALUES (1, '¡');
-		SELECT dbcrypt_encrypt_column("table", "column") FROM dbcrypt_columns;
+		SELECT dbcrypt_encrypt_column(format('%I.%I', "schema", "table"), "column") FROM dbcrypt_columns;
 		DROP EXTENSION dbcrypt;},
 	containarium => q{
 		CREATE EXTENSION dbcrypt;
@@ -71,7 +71,7 @@ my %system = (
 		CREATE TABLE secrets (username text, name text, ciphertext bytea, nonce bytea, version int, wrapped_dek bytea);
 		SELECT dbcrypt_adopt('secrets', 'ciphertext', 'containarium');
 		INSERT INTO secrets VALUES ('a', 'b', 'c', NULL, 1, NULL), ('a', 'c', 'kms', 'x', 1, 'y');
-		SELECT dbcrypt_encrypt_column("table", "column") FROM dbcrypt_columns;
+		SELECT dbcrypt_encrypt_column(format('%I.%I', "schema", "table"), "column") FROM dbcrypt_columns;
 		DROP EXTENSION dbcrypt;});
 
 # Blocks of a page: [language, text], the language '' where none is given.

@@ -24,6 +24,7 @@ column_resolve(TargetColumn *target)
 
 	if (registered == NULL)
 		return;
+	registry_refuse_problem(registered);
 	if (registered->relid != target->relid)
 		target->runs_as = owner_of(registered->relid);
 	target->scheme = registered->scheme;

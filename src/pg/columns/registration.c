@@ -21,7 +21,6 @@
 
 PG_FUNCTION_INFO_V1(dbcrypt_register_column);
 PG_FUNCTION_INFO_V1(dbcrypt_unregister_column);
-PG_FUNCTION_INFO_V1(dbcrypt_column_number);
 
 /*
  * dbcrypt_register_column("table" regclass, "column" name, aad text): adds a row to
@@ -77,19 +76,4 @@ dbcrypt_unregister_column(PG_FUNCTION_ARGS)
 						errmsg("column \"%s\" of table \"%s\" is not registered", column,
 							   get_rel_name(relid))));
 	PG_RETURN_VOID();
-}
-
-/* dbcrypt_column_number("table" regclass, "column" name): what dbcrypt_columns keeps. */
-Datum
-dbcrypt_column_number(PG_FUNCTION_ARGS)
-{
-	Oid relid = PG_GETARG_OID(0);
-	char *column = NameStr(*PG_GETARG_NAME(1));
-	AttrNumber attnum = get_attnum(relid, column);
-
-	if (attnum <= 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-						errmsg("column \"%s\" of relation \"%s\" does not exist", column,
-							   get_rel_name(relid) ? get_rel_name(relid) : "?")));
-	PG_RETURN_INT16(attnum);
 }

@@ -11,7 +11,30 @@
 
 #include "columns/target.h"
 
-/* The registered columns in order of table OID and column number. */
+/* A row of dbcrypt_columns, and what its names and its hint lead to. */
+typedef struct RegistryRow
+{
+	TargetColumn column; /* first, so that this is one */
+	char *schema;		 /* the names that the row holds */
+	char *table;
+	char *name;
+	Oid named_relid; /* what they lead to; InvalidOid or 0 if nothing */
+	AttrNumber named_attnum;
+	bool bound; /* the hint is of this database, */
+	Oid hint_relid;
+	AttrNumber hint_attnum;
+	bool hint_lives; /* and its column exists */
+} RegistryRow;
+
+/* What to do about a row with a problem. */
+#define REGISTRY_PROBLEM_HINT                                                                     \
+	"Correct the row's names in dbcrypt_columns, or delete the row if no value of the column is " \
+	"left."
+
+/*
+ * The registered columns in order of table OID and column number, those with a
+ * problem included.
+ */
 extern List *columns_registered(void);
 
 /* The registered column of that number, or NULL. */
@@ -20,9 +43,13 @@ extern TargetColumn *column_registered(Oid relid, AttrNumber attnum);
 /* The same by name; if there is none, that of a table above from which it inherits. */
 extern TargetColumn *column_covering(Oid relid, const char *name);
 
+/* Throws if there is a problem with the column's row. */
+extern void registry_refuse_problem(const TargetColumn *registered);
+
 /*
- * Registers a column. Does nothing if the column is registered, if the registration of
- * a table above covers it (runs_as is set), and for temporary tables. Needs SPI.
+ * Registers a column, in the name of the current user. Does nothing if the column is
+ * registered, if the registration of a table above covers it (runs_as is set), and
+ * for temporary tables. Needs SPI.
  */
 extern void column_register(const TargetColumn *target);
 
@@ -33,10 +60,16 @@ extern bool column_unregister(Oid relid, AttrNumber attnum);
 extern void column_set_options(const TargetColumn *target, const ColumnOptions *options);
 
 /*
- * Every row of dbcrypt_columns, those of dropped columns included (name is NULL), in
- * the order of columns_registered. Unless whole, only table, number and names are
- * read, so that this works on a table that a script of another version made.
+ * The rows of dbcrypt_columns (RegistryRow), in the order of columns_registered.
+ * Unless whole, only names and hint are read, so that this works on a table that a
+ * script of another version made.
  */
 extern List *registry_rows(bool whole);
+
+/* Deletes a row. Needs SPI. */
+extern void registry_delete(const RegistryRow *row);
+
+/* What bound_to holds for a hint of this database. */
+extern char *registry_bound_to(void);
 
 #endif

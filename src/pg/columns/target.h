@@ -21,11 +21,17 @@ typedef struct TargetColumn
 	Oid relid;
 	AttrNumber attnum;
 	char *name;					  /* the column's current name */
-	char *registered_name;		  /* the name that dbcrypt_columns holds */
 	char *aad;					  /* expression, or NULL */
+	char *registered_by;		  /* the role that registered the expressions, or NULL */
 	Oid runs_as;				  /* who evaluates expressions; InvalidOid: the table's owner */
 	const dbcrypt_scheme *scheme; /* NULL for native */
 	ColumnOptions options;
+
+	/*
+	 * What is wrong with its row in dbcrypt_columns, NULL if nothing is. Such a column
+	 * is not worked on: relid may be InvalidOid, name is the registered one.
+	 */
+	char *problem;
 } TargetColumn;
 
 /* The column that arguments 0 (regclass) and 1 (name) of a call name; neither is NULL. */

@@ -12,6 +12,7 @@
 
 #include "columns/expression.h"
 #include "columns/members.h"
+#include "columns/registry.h"
 #include "columns/target.h"
 #include "health/check_keyring.h"
 #include "health/check_registered.h"
@@ -202,10 +203,17 @@ check_member(HealthCheck *check, const char *subject, Member *member)
 void
 check_registered_column(HealthCheck *check, const TargetColumn *target)
 {
-	const char *subject = column_subject(target->relid, target->name);
+	const char *subject;
 	Member member = {.check = check, .target = target};
 	ListCell *cell;
 
+	if (target->problem)
+	{
+		finding_add(check, SEVERITY_ERROR, psprintf("registered column %s", target->name),
+					target->problem, REGISTRY_PROBLEM_HINT);
+		return;
+	}
+	subject = column_subject(target->relid, target->name);
 	if (subject == NULL)
 		return;
 	foreach(cell, column_members(target->relid, NoLock))

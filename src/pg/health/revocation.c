@@ -142,6 +142,12 @@ check_key_unused(const char *key_id)
 	foreach(cell, columns_registered())
 	{
 		search.target = lfirst(cell);
+		if (search.target->problem)
+			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+							errmsg("encryption key %s may still be in use", key_id),
+							errdetail("Registered column \"%s\" cannot be looked at: %s.",
+									  search.target->name, search.target->problem),
+							errhint(REGISTRY_PROBLEM_HINT)));
 		search_column(&search);
 	}
 	if (search.uses.len == 0)

@@ -169,7 +169,7 @@ put_problem(ReturnSetInfo *result, Datum *values, bool *nulls, const char *probl
 
 /*
  * dbcrypt_verify_all(): the same for each registered column. One with values that are
- * not here gets a row that says so, and the others are read.
+ * not here, or with an odd registration, gets a row that says so; the others are read.
  */
 Datum
 dbcrypt_verify_all(PG_FUNCTION_ARGS)
@@ -182,11 +182,12 @@ dbcrypt_verify_all(PG_FUNCTION_ARGS)
 	foreach(cell, columns_registered())
 	{
 		TargetColumn *target = lfirst(cell);
-		char *problem = column_remote_members(target->relid);
+		char *problem = target->problem ? target->problem : column_remote_members(target->relid);
 		Datum values[3 + NRESULTS];
 		bool nulls[3 + NRESULTS] = {false};
 
 		values[0] = ObjectIdGetDatum(target->relid);
+		nulls[0] = !OidIsValid(target->relid);
 		values[1] = name_datum(target->name);
 		nulls[2 + NRESULTS] = true;
 		if (problem)

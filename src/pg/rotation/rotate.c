@@ -192,40 +192,49 @@ warn_left_out(const List *left_out)
 		return;
 	initStringInfo(&lines);
 	foreach(cell, left_out)
-		appendStringInfo(&lines, "%s%s", lines.len > 0 ? "\n" : "", (char *) lfirst(cell));
+	{
+		TargetColumn *target = lfirst(cell);
+
+		appendStringInfo(&lines, "%sColumn \"%s\": %s", lines.len > 0 ? "\n" : "", target->name,
+						 target->problem ? target->problem : column_remote_members(target->relid));
+	}
 	ereport(WARNING, (errmsg("not all registered columns were rotated"),
 					  errdetail("%s", lines.data), errhint("Their old keys are still needed.")));
 }
 
 /*
  * dbcrypt_rotate_all(dry_run boolean): a row for each registered column. One with
- * values that are not here gets a row that says so, and the others go on.
+ * values that are not here, or with an odd registration, gets a row that says so, and
+ * the others go on.
  */
 Datum
 dbcrypt_rotate_all(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {"dry_run"};
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	List *targets;
+	List *rotated = NIL;
 	List *left_out = NIL;
 	ListCell *cell;
 
 	arguments_refuse_null(fcinfo, names, lengthof(names));
 	InitMaterializedSRF(fcinfo, 0);
-	targets = columns_registered();
-	foreach(cell, targets)
+	foreach(cell, columns_registered())
 	{
 		TargetColumn *target = lfirst(cell);
-		char *problem = column_remote_members(target->relid);
+		char *problem = target->problem ? target->problem : column_remote_members(target->relid);
 		RotateCounts counts = {0};
 		Datum values[3 + NCOUNTS];
 		bool nulls[3 + NCOUNTS] = {false};
 
 		if (problem)
-			left_out = lappend(left_out, problem);
+			left_out = lappend(left_out, target);
 		else
+		{
 			counts = rotate_column(target, PG_GETARG_BOOL(0));
+			rotated = lappend(rotated, target);
+		}
 		values[0] = ObjectIdGetDatum(target->relid);
+		nulls[0] = !OidIsValid(target->relid);
 		values[1] = name_datum(target->name);
 		counts_to_datums(&counts, values + 2);
 		for (int i = 0; i < NCOUNTS; i++)
@@ -235,7 +244,7 @@ dbcrypt_rotate_all(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	if (!PG_GETARG_BOOL(0))
-		application_keys_revoke_unused(targets);
+		application_keys_revoke_unused(rotated);
 	warn_left_out(left_out);
 	return (Datum) 0;
 }

@@ -185,6 +185,8 @@ apply_registration(TargetColumn *target, Relation rel, const Trigger *trigger)
 {
 	TargetColumn *registered = column_covering(target->relid, target->name);
 
+	if (registered)
+		registry_refuse_problem(registered);
 	if (target->aad && (registered == NULL || registered->aad == NULL ||
 						strcmp(registered->aad, target->aad) != 0))
 		target->runs_as = GetUserId();
