@@ -111,7 +111,7 @@ DELETE FROM account WHERE id = 16;
 CREATE ROLE regress_dbcrypt_owner;
 CREATE ROLE regress_dbcrypt_writer;
 CREATE TABLE owned (id int, who text, secret bytea);
-CREATE FUNCTION as_whom(text) RETURNS text LANGUAGE sql STABLE AS $$SELECT current_user || current_setting('search_path') || $1$$;
+CREATE FUNCTION as_whom(text) RETURNS text LANGUAGE sql STABLE AS $$SELECT current_user || $1$$;
 ALTER FUNCTION as_whom OWNER TO regress_dbcrypt_owner;
 REVOKE EXECUTE ON FUNCTION as_whom FROM PUBLIC;
 ALTER TABLE owned OWNER TO regress_dbcrypt_owner;
@@ -131,9 +131,9 @@ UPDATE owned SET secret = 'secret too' WHERE id = 1;
 SELECT dbcrypt_encrypt('no');
 SELECT current_user, current_setting('search_path');
 RESET ROLE;
-SELECT convert_from(dbcrypt_decrypt(secret, 'regress_dbcrypt_ownerpg_catalog, pg_tempme'), 'UTF8') FROM owned;
+SELECT convert_from(dbcrypt_decrypt(secret, 'regress_dbcrypt_ownerme'), 'UTF8') FROM owned;
 -- Whoever has no more than the right to make triggers does not become the owner by one.
-CREATE FUNCTION as_me(text) RETURNS text LANGUAGE sql STABLE AS $$SELECT current_user || current_setting('search_path') || $1$$;
+CREATE FUNCTION as_me(text) RETURNS text LANGUAGE sql STABLE AS $$SELECT current_user || $1$$;
 SET ROLE regress_dbcrypt_owner;
 DROP TRIGGER encrypt ON owned;
 RESET ROLE;
@@ -144,7 +144,7 @@ CREATE TRIGGER encrypt BEFORE INSERT OR UPDATE ON owned
 INSERT INTO owned VALUES (2, 'me', 'secret');
 SELECT current_user, current_setting('search_path');
 RESET ROLE;
-SELECT convert_from(dbcrypt_decrypt(secret, 'regress_dbcrypt_writerpg_catalog, pg_tempme'), 'UTF8') FROM owned WHERE id = 2;
+SELECT convert_from(dbcrypt_decrypt(secret, 'regress_dbcrypt_writerme'), 'UTF8') FROM owned WHERE id = 2;
 REVOKE ALL ON FUNCTION dbcrypt_encrypt_trigger FROM regress_dbcrypt_writer;
 
 -- Partitions, attached ones and moves between them; generated columns.

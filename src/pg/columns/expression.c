@@ -19,13 +19,17 @@
 #include "parser/parser.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/typcache.h"
 
 #include "columns/expression.h"
+#include "columns/expression_stability.h"
 #include "columns/registry.h"
 #include "support/encoding.h"
+#include "support/pinned_settings.h"
 
 /* Parses a text that must be one SQL expression and nothing more. */
 static Node *
@@ -160,13 +164,13 @@ parse_error_context(void *source)
 
 /*
  * Parses and checks an expression and casts it to a type; for type text, an expression
- * of type bytea stays bytea. If has_subquery is NULL, subqueries are refused;
+ * of type bytea stays bytea unless as_text. If has_subquery is NULL, subqueries are refused;
  * otherwise it is set, and an expression with a subquery can be inspected but not
  * executed.
  */
 static Expr *
 parse_expression(Relation rel, AttrNumber attnum, const char *expression, const char *what,
-				 Oid type, bool *has_subquery)
+				 Oid type, bool as_text, bool *has_subquery)
 {
 	ErrorContextCallback error_context = {.callback = parse_error_context,
 										  .previous = error_context_stack};
@@ -192,7 +196,7 @@ parse_expression(Relation rel, AttrNumber attnum, const char *expression, const 
 						errmsg("%s expression cannot hold %san aggregate, a window "
 							   "function or a set-returning function",
 							   what, has_subquery ? "" : "a subquery, ")));
-	if (type == TEXTOID && getBaseType(exprType(node)) == BYTEAOID)
+	if (type == TEXTOID && !as_text && getBaseType(exprType(node)) == BYTEAOID)
 		type = BYTEAOID;
 	cast = coerce_to_target_type(pstate, node, exprType(node), type, -1, COERCION_ASSIGNMENT,
 								 COERCE_IMPLICIT_CAST, -1);
@@ -210,15 +214,40 @@ parse_expression(Relation rel, AttrNumber attnum, const char *expression, const 
 		ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 						errmsg("%s expression must not call volatile functions", what)));
 	check_inputs(rel, attnum, cast, what);
+	expression_check_stable(cast, what);
 	return (Expr *) cast;
 }
 
 Expr *
-aad_parse(Relation rel, AttrNumber attnum, const char *expression)
+aad_parse(Relation rel, AttrNumber attnum, const char *expression, bool as_text)
 {
 	if (expression == NULL)
 		return NULL;
-	return parse_expression(rel, attnum, expression, "AAD", TEXTOID, NULL);
+	return parse_expression(rel, attnum, expression, "AAD", TEXTOID, as_text, NULL);
+}
+
+/* What a parsed expression does, in the current memory context. */
+static RowExpression *
+describe(Node *parsed)
+{
+	RowExpression *self = palloc0(sizeof(RowExpression));
+
+	self->parsed = parsed;
+	self->type = exprType(parsed);
+	self->calls_user = expression_calls_user(parsed);
+	self->is_mutable = expression_calls_mutable(parsed);
+	return self;
+}
+
+RowExpression *
+aad_prepare(Expr *parsed, EState *estate)
+{
+	MemoryContext caller = MemoryContextSwitchTo(estate->es_query_cxt);
+	RowExpression *self = describe((Node *) parsed);
+
+	self->state = ExecPrepareExpr(parsed, estate);
+	MemoryContextSwitchTo(caller);
+	return self;
 }
 
 /* The bytes of a bytea, or the UTF-8 of a text. */
@@ -231,18 +260,15 @@ bytes_of(struct varlena *value, Oid type)
 }
 
 bool
-aad_evaluate(ExprState *state, ExprContext *econtext, TupleTableSlot *slot, Bytes *aad)
+aad_evaluate(RowExpression *self, ExprContext *econtext, TupleTableSlot *slot, Bytes *aad)
 {
 	MemoryContext caller;
-	bool isnull;
 	Datum value;
 
-	econtext->ecxt_scantuple = slot;
-	value = ExecEvalExprSwitchContext(state, econtext, &isnull);
-	if (isnull)
+	if (!expression_evaluate(self, econtext, slot, &value))
 		return false;
 	caller = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
-	*aad = bytes_of(PG_DETOAST_DATUM_PACKED(value), exprType((Node *) state->expr));
+	*aad = bytes_of(PG_DETOAST_DATUM_PACKED(value), self->type);
 	MemoryContextSwitchTo(caller);
 	return true;
 }
@@ -285,7 +311,8 @@ expression_inputs(Relation rel, AttrNumber attnum, const char *expression, const
 {
 	bool has_subquery;
 
-	return inputs_of((Node *) parse_expression(rel, attnum, expression, what, type, &has_subquery));
+	return inputs_of(
+		(Node *) parse_expression(rel, attnum, expression, what, type, false, &has_subquery));
 }
 
 RowExpression *
@@ -293,17 +320,19 @@ expression_prepare(Relation rel, AttrNumber attnum, const char *expression, cons
 				   Oid type, EState *estate)
 {
 	MemoryContext caller = MemoryContextSwitchTo(estate->es_query_cxt);
-	RowExpression *self = palloc0(sizeof(RowExpression));
 	bool has_subquery;
-	Expr *parsed = parse_expression(rel, attnum, expression, what, type, &has_subquery);
+	Expr *parsed = parse_expression(rel, attnum, expression, what, type, false, &has_subquery);
+	RowExpression *self = describe((Node *) parsed);
 
 	if (exprType((Node *) parsed) != type)
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 						errmsg("%s expression is of type %s, which cannot be cast to %s", what,
 							   format_type_be(exprType((Node *) parsed)), format_type_be(type))));
-	self->type = type;
 	if (has_subquery)
+	{
 		plan_query(self, rel, expression);
+		self->is_mutable = true;
+	}
 	else
 		self->state = ExecPrepareExpr(parsed, estate);
 	MemoryContextSwitchTo(caller);
@@ -330,8 +359,9 @@ run_query(RowExpression *self, ExprContext *econtext, TupleTableSlot *slot, Datu
 	return !isnull;
 }
 
-bool
-expression_evaluate(RowExpression *self, ExprContext *econtext, TupleTableSlot *slot, Datum *value)
+/* The expression's value under the settings as they are. */
+static bool
+run(RowExpression *self, ExprContext *econtext, TupleTableSlot *slot, Datum *value)
 {
 	bool isnull;
 
@@ -340,4 +370,49 @@ expression_evaluate(RowExpression *self, ExprContext *econtext, TupleTableSlot *
 	econtext->ecxt_scantuple = slot;
 	*value = ExecEvalExprSwitchContext(self->state, econtext, &isnull);
 	return !isnull;
+}
+
+/* The expression's value under one of two sets of settings. An error restores them too. */
+static bool
+run_under(void (*set_settings)(void), RowExpression *self, ExprContext *econtext,
+		  TupleTableSlot *slot, Datum *value)
+{
+	int nestlevel = NewGUCNestLevel();
+	bool found;
+
+	set_settings();
+	found = run(self, econtext, slot, value);
+	AtEOXact_GUC(false, nestlevel);
+	return found;
+}
+
+bool
+expression_evaluate(RowExpression *self, ExprContext *econtext, TupleTableSlot *slot, Datum *value)
+{
+	if (self->calls_user)
+		return run_under(settings_pin, self, econtext, slot, value);
+	return run(self, econtext, slot, value);
+}
+
+void
+expression_compare(RowExpression *self, ExprContext *econtext, TupleTableSlot *slot,
+				   const char *what)
+{
+	Datum pinned;
+	Datum opposed;
+	bool found;
+
+	if (!self->calls_user)
+		return;
+	found = run_under(settings_pin, self, econtext, slot, &pinned);
+	if (run_under(settings_oppose, self, econtext, slot, &opposed) == found &&
+		(!found ||
+		 datum_image_eq(pinned, opposed, get_typbyval(self->type), get_typlen(self->type))))
+		return;
+	ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+					errmsg("%s expression gives another result under other settings", what),
+					errdetail("A function that it calls depends on TimeZone, DateStyle, "
+							  "search_path or another setting of the session."),
+					errhint("Give the function the settings that it needs with ALTER FUNCTION "
+							"... SET, or use an expression without it.")));
 }

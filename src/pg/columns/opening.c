@@ -10,6 +10,7 @@
 #include "utils/lsyscache.h"
 
 #include "columns/eligibility.h"
+#include "columns/expression_check.h"
 #include "columns/members.h"
 #include "columns/opening.h"
 #include "columns/registry.h"
@@ -48,6 +49,7 @@ target_open(TargetColumn *target, LOCKMODE lockmode, const char *command)
 	List *relids;
 	List *members = NIL;
 	ListCell *cell;
+	bool registered;
 
 	column_check_owner(target->relid);
 	if (lockmode > AccessShareLock)
@@ -58,6 +60,7 @@ target_open(TargetColumn *target, LOCKMODE lockmode, const char *command)
 		column_refresh_name(target); /* renamed before the lock was granted, perhaps */
 	column_resolve(target);
 	column_refuse_remote(target);
+	registered = column_covering(target->relid, target->name) != NULL;
 	foreach(cell, relids)
 	{
 		Relation rel = relation_open(lfirst_oid(cell), NoLock);
@@ -65,6 +68,8 @@ target_open(TargetColumn *target, LOCKMODE lockmode, const char *command)
 
 		if (command)
 			CheckTableNotInUse(rel, command);
+		if (command && !registered)
+			expressions_check(rel, target);
 		if (lfirst_oid(cell) == target->relid)
 			target->attnum = attnum;
 		if (rel->rd_rel->relkind == RELKIND_RELATION)

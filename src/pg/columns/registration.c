@@ -12,15 +12,30 @@
 #include "utils/rel.h"
 
 #include "columns/eligibility.h"
-#include "columns/expression.h"
+#include "columns/expression_check.h"
+#include "columns/members.h"
 #include "columns/opening.h"
 #include "columns/registry.h"
 #include "columns/target.h"
 #include "support/arguments.h"
-#include "support/run_as.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_register_column);
 PG_FUNCTION_INFO_V1(dbcrypt_unregister_column);
+
+/* Checks the expressions in the table and all its partitions and children. */
+static void
+check_members(const TargetColumn *target)
+{
+	ListCell *cell;
+
+	foreach(cell, column_members(target->relid, AccessShareLock))
+	{
+		Relation member = relation_open(lfirst_oid(cell), NoLock);
+
+		expressions_check(member, target);
+		relation_close(member, NoLock);
+	}
+}
 
 /*
  * dbcrypt_register_column("table" regclass, "column" name, aad text): adds a row to
@@ -32,7 +47,6 @@ dbcrypt_register_column(PG_FUNCTION_ARGS)
 	static const char *const names[] = {"table", "column"};
 	TargetColumn target = {0};
 	Relation rel;
-	RunAsContext saved;
 
 	arguments_refuse_null(fcinfo, names, lengthof(names));
 	target.relid = PG_GETARG_OID(0);
@@ -46,9 +60,7 @@ dbcrypt_register_column(PG_FUNCTION_ARGS)
 	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("columns of temporary tables cannot be registered")));
-	run_as_owner(rel->rd_rel->relowner, &saved);
-	(void) aad_parse(rel, target.attnum, target.aad);
-	run_as_restore(&saved);
+	check_members(&target);
 	column_resolve(&target);
 	target.runs_as = InvalidOid;
 

@@ -93,7 +93,8 @@ parse_aad(void *arg)
 	RunAsContext saved;
 
 	run_as_owner(member->rel->rd_rel->relowner, &saved);
-	(void) aad_parse(member->rel, member->attnum, member->target->aad);
+	(void) aad_parse(member->rel, member->attnum, member->target->aad,
+					 column_is_native(member->target));
 	run_as_restore(&saved);
 }
 

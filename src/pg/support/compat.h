@@ -126,6 +126,21 @@ compat_restrict_search_path(void)
 #endif
 }
 
+/* Whether a node makes JSON of its arguments by syntax, as JSON_OBJECT() does. */
+static inline bool
+compat_is_json_constructor(Node *node)
+{
+#if PG_VERSION_NUM >= 170000
+	if (IsA(node, JsonExpr))
+		return true;
+#endif
+#if PG_VERSION_NUM >= 160000
+	return IsA(node, JsonConstructorExpr);
+#else
+	return false;
+#endif
+}
+
 /* A scan of all rows that a snapshot sees. */
 static inline TableScanDesc
 compat_beginscan(Relation rel, Snapshot snapshot)

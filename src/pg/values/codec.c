@@ -59,16 +59,11 @@ prepare_expressions(ColumnCodec *codec, const TargetColumn *target, EState *esta
 
 	GetUserIdAndSecContext(&userid, &security);
 	SetUserIdAndSecContext(codec->runs_as, security);
+	/* The AAD of dbcrypt_encrypt() is text. */
 	if (target->aad)
-	{
-		Node *aad = (Node *) aad_parse(codec->rel, codec->attnum, target->aad);
-
-		/* The AAD of dbcrypt_encrypt() is text. */
-		if (codec->scheme == scheme_native())
-			aad = coerce_to_target_type(NULL, aad, exprType(aad), TEXTOID, -1, COERCION_ASSIGNMENT,
-										COERCE_IMPLICIT_CAST, -1);
-		codec->aad = ExecPrepareExpr((Expr *) aad, estate);
-	}
+		codec->aad = aad_prepare(
+			aad_parse(codec->rel, codec->attnum, target->aad, codec->scheme == scheme_native()),
+			estate);
 	if (options->attribute_expression)
 		codec->attribute = expression_prepare(
 			codec->rel, codec->attnum, options->attribute_expression, "attribute", TEXTOID, estate);

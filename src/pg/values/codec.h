@@ -42,7 +42,7 @@ typedef struct ColumnCodec
 	void *domain_cache;
 	bool not_null;			  /* the column or its domain */
 	int max_characters;		  /* of varchar(n), or -1 */
-	ExprState *aad;			  /* NULL for none */
+	RowExpression *aad;		  /* NULL for none */
 	Oid runs_as;			  /* who evaluates all expressions */
 	RowExpression *attribute; /* NULL for none */
 	RowExpression *where;	  /* NULL for none */

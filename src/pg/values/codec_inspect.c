@@ -141,13 +141,23 @@ examine_row(ColumnCodec *codec, TupleTableSlot *slot, Examination *examination)
 		examine_cell(codec, &cell, examination);
 }
 
+/* Whether a value that is no envelope begins like one. */
+static bool
+is_damaged_envelope(const ColumnCodec *codec, Datum stored)
+{
+	struct varlena *prefix = PG_DETOAST_DATUM_SLICE(stored, 0, 16);
+	bool damaged = begins_like_envelope(codec->encoding, (uint8_t *) VARDATA(prefix),
+										VARSIZE(prefix) - VARHDRSZ);
+
+	pfree(prefix);
+	return damaged;
+}
+
 ValueState
 codec_identify_envelope(ColumnCodec *codec, TupleTableSlot *slot, char *key_id)
 {
 	bool isnull;
 	Datum stored = slot_getattr(slot, codec->attnum, &isnull);
-	struct varlena *prefix;
-	bool damaged;
 
 	key_id[0] = '\0';
 	if (isnull)
@@ -157,14 +167,19 @@ codec_identify_envelope(ColumnCodec *codec, TupleTableSlot *slot, char *key_id)
 		case DBCRYPT_OK:
 			return state_of_key(key_id);
 		case DBCRYPT_NOT_AN_ENVELOPE:
-			prefix = PG_DETOAST_DATUM_SLICE(stored, 0, 16);
-			damaged = begins_like_envelope(codec->encoding, (uint8_t *) VARDATA(prefix),
-										   VARSIZE(prefix) - VARHDRSZ);
-			pfree(prefix);
-			return damaged ? STATE_FAILED : STATE_PLAINTEXT;
+			return is_damaged_envelope(codec, stored) ? STATE_FAILED : STATE_PLAINTEXT;
 		default:
 			return STATE_FAILED;
 	}
+}
+
+bool
+codec_holds_envelope(const ColumnCodec *codec, Datum stored)
+{
+	char key_id[DBCRYPT_KEY_ID_LEN + 1];
+
+	return value_read_header(stored, codec->encoding, key_id) != DBCRYPT_NOT_AN_ENVELOPE ||
+		   is_damaged_envelope(codec, stored);
 }
 
 void

@@ -49,6 +49,9 @@ extern ValueOutcome codec_inspect(ColumnCodec *codec, TupleTableSlot *slot);
  */
 extern ValueState codec_identify_envelope(ColumnCodec *codec, TupleTableSlot *slot, char *key_id);
 
+/* Whether a stored value is an envelope, or a damaged one; no key needed. */
+extern bool codec_holds_envelope(const ColumnCodec *codec, Datum stored);
+
 /* Status and key id of a value's header, however it is stored; no key needed. */
 extern dbcrypt_status value_read_header(Datum value, dbcrypt_encoding encoding, char *key_id);
 

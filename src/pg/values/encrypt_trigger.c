@@ -109,23 +109,6 @@ check_generated(Relation rel, Node *aad)
 	}
 }
 
-/* Whether a function is not PostgreSQL's own. */
-static bool
-is_user_function(Oid function, void *context)
-{
-	return function >= FirstNormalObjectId;
-}
-
-/* Whether an expression calls functions that are not PostgreSQL's own. */
-static bool
-calls_user_function(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	return IsA(node, CoerceToDomain) || check_functions_in_node(node, is_user_function, NULL) ||
-		   expression_tree_walker(node, calls_user_function, context);
-}
-
 /*
  * The table that a trigger was created on. A partition's trigger is a copy of the
  * partitioned table's.
@@ -248,11 +231,9 @@ prepare_trigger(TriggerData *data)
 	run_as_restore(&saved);
 	if (self->codec.aad)
 	{
-		Node *aad = (Node *) self->codec.aad->expr;
-
-		check_generated(rel, aad);
+		check_generated(rel, self->codec.aad->parsed);
 		/* Becoming the owner costs more than encrypting a short value. */
-		self->switches_user = contain_mutable_functions(aad) || calls_user_function(aad, NULL);
+		self->switches_user = self->codec.aad->calls_user;
 	}
 	/* A slot would pin the relation's own descriptor, and nobody drops these. */
 	desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
@@ -313,21 +294,52 @@ check_envelope(ColumnCodec *codec, Datum value, const ValuePlace *place)
 }
 
 /*
+ * Error context of an envelope that an UPDATE writes: says where one comes from that is
+ * bound to the AAD of another row.
+ */
+static void
+upsert_hint(void *column)
+{
+	if (geterrcode() == ERRCODE_DATA_EXCEPTION)
+		errhint("It belongs to a row with another AAD. In INSERT ... ON CONFLICT DO UPDATE, "
+				"EXCLUDED.%s is encrypted for the row that was not inserted: an AAD must not read "
+				"a generated key there, but only columns that both rows have alike.",
+				quote_identifier(column));
+}
+
+/* Encrypts the value in new_row; an envelope must open with the row's AAD. */
+static ValueOutcome
+encrypt_value(ColumnCodec *codec, bool update, TupleTableSlot *new_row, ColumnChange *change)
+{
+	ErrorContextCallback context = {
+		.callback = upsert_hint,
+		.arg = NameStr(TupleDescAttr(RelationGetDescr(codec->rel), codec->attnum - 1)->attname),
+		.previous = error_context_stack};
+	ValueOutcome outcome;
+
+	if (update && codec->aad)
+		error_context_stack = &context;
+	outcome = codec_encrypt(codec, new_row, change);
+	error_context_stack = context.previous;
+	return outcome;
+}
+
+/*
  * Computes what to write instead of the value in new_row; old_row is NULL for
- * INSERT. An UPDATE that leaves the value but changes its AAD is refused.
+ * INSERT. An envelope that an UPDATE leaves needs no key; if its AAD changes, the
+ * UPDATE is refused.
  */
 static ValueOutcome
 encrypt_row(ColumnCodec *codec, TupleTableSlot *old_row, TupleTableSlot *new_row,
 			ColumnChange *change)
 {
 	ValuePlace place = {codec->rel, codec->attnum, new_row->tts_tid};
-	char key_id[DBCRYPT_KEY_ID_LEN + 1];
 	bool isnull;
 	Datum value = slot_getattr(new_row, codec->attnum, &isnull);
 
 	if (isnull)
 		return VALUE_NULL;
-	if (codec_identify_envelope(codec, new_row, key_id) != STATE_PLAINTEXT)
+	if (codec_holds_envelope(codec, value))
 	{
 		if (old_row && same_value(old_row, new_row, codec->attnum))
 		{
@@ -345,7 +357,7 @@ encrypt_row(ColumnCodec *codec, TupleTableSlot *old_row, TupleTableSlot *new_row
 		if (!check_envelope(codec, value, &place))
 			return VALUE_CURRENT;
 	}
-	return codec_encrypt(codec, new_row, change);
+	return encrypt_value(codec, old_row != NULL, new_row, change);
 }
 
 /* Error context: names the trigger and its table. */
@@ -371,6 +383,7 @@ dbcrypt_encrypt_trigger(PG_FUNCTION_ARGS)
 	TriggerData *data = (TriggerData *) fcinfo->context;
 	EncryptTrigger *self = fcinfo->flinfo->fn_extra;
 	bool update;
+	bool first;
 	HeapTuple tuple;
 	RunAsContext saved;
 	ColumnChange change;
@@ -389,8 +402,9 @@ dbcrypt_encrypt_trigger(PG_FUNCTION_ARGS)
 	update = TRIGGER_FIRED_BY_UPDATE(data->tg_event);
 	tuple = update ? data->tg_newtuple : data->tg_trigtuple;
 
-	if (self == NULL || self->trigger != data->tg_trigger->tgoid ||
-		self->relid != RelationGetRelid(data->tg_relation))
+	first = self == NULL || self->trigger != data->tg_trigger->tgoid ||
+			self->relid != RelationGetRelid(data->tg_relation);
+	if (first)
 	{
 		MemoryContext caller = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
 
@@ -408,6 +422,8 @@ dbcrypt_encrypt_trigger(PG_FUNCTION_ARGS)
 	}
 	if (self->switches_user)
 		run_as_owner(self->codec.runs_as, &saved);
+	if (self->switches_user && first)
+		expression_compare(self->codec.aad, self->codec.econtext, self->new_row, "AAD");
 	if (encrypt_row(&self->codec, update ? self->old_row : NULL, self->new_row, &change) ==
 		VALUE_CHANGED)
 	{

@@ -6,7 +6,6 @@
 
 #include "access/transam.h"
 #include "executor/executor.h"
-#include "optimizer/optimizer.h"
 #include "storage/bufmgr.h"
 #include "storage/procarray.h"
 #include "utils/memutils.h"
@@ -58,8 +57,7 @@ cache_primary_prefix(PageWork *work)
 static bool
 is_mutable(const RowExpression *expression)
 {
-	return expression &&
-		   (expression->plan || contain_mutable_functions((Node *) expression->state->expr));
+	return expression && expression->is_mutable;
 }
 
 /*
@@ -69,8 +67,7 @@ is_mutable(const RowExpression *expression)
 static void
 check_expressions(const ColumnCodec *codec)
 {
-	if ((codec->aad && contain_mutable_functions((Node *) codec->aad->expr)) ||
-		is_mutable(codec->attribute) || is_mutable(codec->where))
+	if (is_mutable(codec->aad) || is_mutable(codec->attribute) || is_mutable(codec->where))
 		in_place_refuse(codec->rel, codec->attnum, ERRCODE_INVALID_OBJECT_DEFINITION,
 						"Functions in its expressions are not immutable, or read other tables.");
 }
