@@ -103,6 +103,20 @@ SET dbcrypt.keys = :'keys12';
 SELECT subject, finding FROM dbcrypt_check() WHERE subject IN ('column public.adopted.s', 'column public.old.s');
 DROP TABLE adopted, old;
 
+-- Triggers as pg_restore --disable-triggers leaves them.
+CREATE TABLE written (s text);
+CREATE TRIGGER encrypt BEFORE INSERT OR UPDATE ON written FOR EACH ROW EXECUTE FUNCTION dbcrypt_encrypt_trigger('s');
+SELECT * FROM dbcrypt_check() WHERE subject LIKE '%trigger%';
+ALTER TABLE dbcrypt_keys DISABLE TRIGGER ALL;
+ALTER TABLE dbcrypt_keys ENABLE TRIGGER ALL;
+ALTER EVENT TRIGGER dbcrypt_columns_dropped DISABLE;
+ALTER TABLE written DISABLE TRIGGER ALL;
+SELECT * FROM dbcrypt_check() WHERE subject LIKE '%trigger%';
+ALTER TABLE dbcrypt_keys ENABLE ALWAYS TRIGGER dbcrypt_keys_changed;
+ALTER EVENT TRIGGER dbcrypt_columns_dropped ENABLE ALWAYS;
+DROP TABLE written;
+SELECT * FROM dbcrypt_check() WHERE subject LIKE '%trigger%';
+
 -- It reads only, and needs no privilege on the tables.
 CREATE ROLE dbcrypt_checkdb_role;
 SET ROLE dbcrypt_checkdb_role;

@@ -19,6 +19,7 @@
 #include "health/check_keyring.h"
 #include "health/check_registered.h"
 #include "health/check_settings.h"
+#include "health/check_triggers.h"
 #include "health/check_unregistered.h"
 #include "health/findings.h"
 #include "support/catalog.h"
@@ -53,6 +54,7 @@ run_checks(HealthCheck *check)
 	if (has_keys)
 		check_keyring(check);
 	check_settings(check);
+	check_own_triggers(check);
 	if (has_columns)
 	{
 		foreach(cell, check->registered)
