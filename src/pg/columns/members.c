@@ -88,6 +88,6 @@ column_refuse_remote(const TargetColumn *target)
 					errmsg("column \"%s\" of table \"%s\" has values on another server",
 						   target->name, get_rel_name(target->relid)),
 					errdetail("%s", remote),
-					errhint("Work on those rows with dbcrypt on the server that holds them, and on "
-							"the other partitions here by name.")));
+					errhint("Work on them with dbcrypt where they are, and name the partitions that "
+							"are here one by one.")));
 }

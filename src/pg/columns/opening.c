@@ -44,6 +44,27 @@ column_resolve(TargetColumn *target)
 }
 
 List *
+columns_workable(List **left_out)
+{
+	List *workable = NIL;
+	ListCell *cell;
+
+	*left_out = NIL;
+	foreach(cell, columns_registered())
+	{
+		TargetColumn *target = lfirst(cell);
+
+		if (target->problem == NULL)
+			target->problem = column_remote_members(target->relid);
+		if (target->problem)
+			*left_out = lappend(*left_out, target);
+		else
+			workable = lappend(workable, target);
+	}
+	return workable;
+}
+
+List *
 target_open(TargetColumn *target, LOCKMODE lockmode, const char *command)
 {
 	List *relids;

@@ -19,6 +19,12 @@
 extern void column_resolve(TargetColumn *target);
 
 /*
+ * The registered columns that can be worked on. *left_out becomes the list of the
+ * others, each with its problem: an odd registration, or values that are elsewhere.
+ */
+extern List *columns_workable(List **left_out);
+
+/*
  * Locks a table and its children, checks that the caller may work on the column and
  * that dbcrypt can, and completes the target from dbcrypt_columns. Returns the open
  * relations that have rows of their own.

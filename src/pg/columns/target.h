@@ -28,8 +28,9 @@ typedef struct TargetColumn
 	ColumnOptions options;
 
 	/*
-	 * What is wrong with its row in dbcrypt_columns, NULL if nothing is. Such a column
-	 * is not worked on: relid may be InvalidOid, name is the registered one.
+	 * What is wrong with its row in dbcrypt_columns, or why columns_workable leaves it
+	 * out; NULL if nothing is. With an odd row, relid may be InvalidOid and name is
+	 * the registered one.
 	 */
 	char *problem;
 } TargetColumn;

@@ -18,9 +18,7 @@
 #include "utils/tuplestore.h"
 
 #include "columns/empty_scan.h"
-#include "columns/members.h"
 #include "columns/opening.h"
-#include "columns/registry.h"
 #include "columns/target.h"
 #include "lifecycle/tally.h"
 #include "rows/column_scan.h"
@@ -154,52 +152,57 @@ dbcrypt_verify(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* Returns a row that says why a column could not be read. */
+/* Returns a row for each column that could not be read, and says so loudly. */
 static void
-put_problem(ReturnSetInfo *result, Datum *values, bool *nulls, const char *problem)
+put_left_out(ReturnSetInfo *result, const List *left_out)
 {
-	for (int i = 2; i < 2 + NRESULTS; i++)
-		nulls[i] = true;
-	values[3] = CStringGetTextDatum("not readable");
-	nulls[3] = false;
-	values[2 + NRESULTS] = CStringGetTextDatum(problem);
-	nulls[2 + NRESULTS] = false;
-	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	ListCell *cell;
+
+	if (left_out == NIL)
+		return;
+	foreach(cell, left_out)
+	{
+		const TargetColumn *target = lfirst(cell);
+		Datum values[3 + NRESULTS] = {0};
+		bool nulls[3 + NRESULTS];
+
+		memset(nulls, true, sizeof(nulls));
+		values[0] = ObjectIdGetDatum(target->relid);
+		nulls[0] = !OidIsValid(target->relid);
+		values[1] = name_datum(target->name);
+		values[3] = CStringGetTextDatum("not readable");
+		values[2 + NRESULTS] = CStringGetTextDatum(target->problem);
+		nulls[1] = nulls[3] = nulls[2 + NRESULTS] = false;
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	ereport(WARNING,
+			(errmsg("%d of the registered columns could not be read", list_length(left_out)),
+			 errdetail("The rows of state \"not readable\" name them.")));
 }
 
 /*
- * dbcrypt_verify_all(): the same for each registered column. One with values that are
- * not here, or with an odd registration, gets a row that says so; the others are read.
+ * dbcrypt_verify_all(): the same for each registered column. Those with values that are
+ * not here, or with an odd registration, come last, and say so.
  */
 Datum
 dbcrypt_verify_all(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	List *left_out;
 	ListCell *cell;
-	int not_read = 0;
 
 	InitMaterializedSRF(fcinfo, 0);
-	foreach(cell, columns_registered())
+	foreach(cell, columns_workable(&left_out))
 	{
 		TargetColumn *target = lfirst(cell);
-		char *problem = target->problem ? target->problem : column_remote_members(target->relid);
-		Datum values[3 + NRESULTS];
+		Datum values[3 + NRESULTS] = {0};
 		bool nulls[3 + NRESULTS] = {false};
 
 		values[0] = ObjectIdGetDatum(target->relid);
-		nulls[0] = !OidIsValid(target->relid);
 		values[1] = name_datum(target->name);
 		nulls[2 + NRESULTS] = true;
-		if (problem)
-		{
-			put_problem(result, values, nulls, problem);
-			not_read++;
-		}
-		else
-			put_tallies(result, verify_column(target), values, nulls, 2);
+		put_tallies(result, verify_column(target), values, nulls, 2);
 	}
-	if (not_read > 0)
-		ereport(WARNING, (errmsg("%d of the registered columns could not be read", not_read),
-						  errdetail("The rows of state \"not readable\" name them.")));
+	put_left_out(result, left_out);
 	return (Datum) 0;
 }

@@ -19,7 +19,6 @@
 
 #include "columns/copying_triggers.h"
 #include "columns/empty_scan.h"
-#include "columns/members.h"
 #include "columns/opening.h"
 #include "columns/registry.h"
 #include "columns/target.h"
@@ -181,9 +180,29 @@ dbcrypt_rotate(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(result_row(fcinfo, values));
 }
 
-/* Says at the end, loudly, which columns dbcrypt_rotate_all() has left out. */
+/* Returns the row of one registered column; counts is NULL for one that was left out. */
 static void
-warn_left_out(const List *left_out)
+put_column(ReturnSetInfo *result, const TargetColumn *target, const RotateCounts *counts)
+{
+	Datum values[3 + NCOUNTS] = {0};
+	bool nulls[3 + NCOUNTS] = {false};
+
+	values[0] = ObjectIdGetDatum(target->relid);
+	nulls[0] = !OidIsValid(target->relid);
+	values[1] = name_datum(target->name);
+	if (counts)
+		counts_to_datums(counts, values + 2);
+	else
+		values[2 + NCOUNTS] = CStringGetTextDatum(target->problem);
+	for (int i = 0; i < NCOUNTS; i++)
+		nulls[2 + i] = counts == NULL;
+	nulls[2 + NCOUNTS] = counts != NULL;
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/* Returns a row for each column that was left out, and says so loudly. */
+static void
+put_left_out(ReturnSetInfo *result, const List *left_out)
 {
 	StringInfoData lines;
 	ListCell *cell;
@@ -193,58 +212,40 @@ warn_left_out(const List *left_out)
 	initStringInfo(&lines);
 	foreach(cell, left_out)
 	{
-		TargetColumn *target = lfirst(cell);
+		const TargetColumn *target = lfirst(cell);
 
+		put_column(result, target, NULL);
 		appendStringInfo(&lines, "%sColumn \"%s\": %s", lines.len > 0 ? "\n" : "", target->name,
-						 target->problem ? target->problem : column_remote_members(target->relid));
+						 target->problem);
 	}
 	ereport(WARNING, (errmsg("not all registered columns were rotated"),
 					  errdetail("%s", lines.data), errhint("Their old keys are still needed.")));
 }
 
 /*
- * dbcrypt_rotate_all(dry_run boolean): a row for each registered column. One with
- * values that are not here, or with an odd registration, gets a row that says so, and
- * the others go on.
+ * dbcrypt_rotate_all(dry_run boolean): a row for each registered column. Those with
+ * values that are not here, or with an odd registration, come last, and say so.
  */
 Datum
 dbcrypt_rotate_all(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {"dry_run"};
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	List *rotated = NIL;
-	List *left_out = NIL;
+	List *targets;
+	List *left_out;
 	ListCell *cell;
 
 	arguments_refuse_null(fcinfo, names, lengthof(names));
 	InitMaterializedSRF(fcinfo, 0);
-	foreach(cell, columns_registered())
+	targets = columns_workable(&left_out);
+	foreach(cell, targets)
 	{
-		TargetColumn *target = lfirst(cell);
-		char *problem = target->problem ? target->problem : column_remote_members(target->relid);
-		RotateCounts counts = {0};
-		Datum values[3 + NCOUNTS];
-		bool nulls[3 + NCOUNTS] = {false};
+		RotateCounts counts = rotate_column(lfirst(cell), PG_GETARG_BOOL(0));
 
-		if (problem)
-			left_out = lappend(left_out, target);
-		else
-		{
-			counts = rotate_column(target, PG_GETARG_BOOL(0));
-			rotated = lappend(rotated, target);
-		}
-		values[0] = ObjectIdGetDatum(target->relid);
-		nulls[0] = !OidIsValid(target->relid);
-		values[1] = name_datum(target->name);
-		counts_to_datums(&counts, values + 2);
-		for (int i = 0; i < NCOUNTS; i++)
-			nulls[2 + i] = problem != NULL;
-		nulls[2 + NCOUNTS] = problem == NULL;
-		values[2 + NCOUNTS] = problem ? CStringGetTextDatum(problem) : (Datum) 0;
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+		put_column(result, lfirst(cell), &counts);
 	}
 	if (!PG_GETARG_BOOL(0))
-		application_keys_revoke_unused(rotated);
-	warn_left_out(left_out);
+		application_keys_revoke_unused(targets);
+	put_left_out(result, left_out);
 	return (Datum) 0;
 }
