@@ -152,6 +152,29 @@ CREATE FUNCTION dbcrypt_check(
 RETURNS SETOF record
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
+-- What the census reads a table with: PostgreSQL's planner runs it in parallel.
+CREATE FUNCTION dbcrypt_census_add(internal, tid, VARIADIC "any") RETURNS internal
+AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+CREATE FUNCTION dbcrypt_census_combine(internal, internal) RETURNS internal
+AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+CREATE FUNCTION dbcrypt_census_serialize(internal) RETURNS bytea
+AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION dbcrypt_census_deserialize(bytea, internal) RETURNS internal
+AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE AGGREGATE dbcrypt_census_values(tid, VARIADIC "any") (
+    SFUNC = @extschema@.dbcrypt_census_add, STYPE = internal,
+    COMBINEFUNC = @extschema@.dbcrypt_census_combine,
+    SERIALFUNC = @extschema@.dbcrypt_census_serialize,
+    DESERIALFUNC = @extschema@.dbcrypt_census_deserialize,
+    FINALFUNC = @extschema@.dbcrypt_census_serialize,
+    PARALLEL = SAFE);
+
+CREATE FUNCTION dbcrypt_census(INOUT "table" regclass DEFAULT NULL,
+    OUT "column" name, OUT key_id text, OUT state text, OUT "values" bigint,
+    OUT examples text[], OUT detail text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+
 ---------------------------------------------------------------------
 -- Columns of other applications
 ---------------------------------------------------------------------
@@ -278,6 +301,9 @@ REVOKE EXECUTE ON FUNCTION
     dbcrypt_reencrypt(text, text), dbcrypt_reencrypt(bytea, text),
     dbcrypt_generate_key(),
     dbcrypt_verify(regclass, name), dbcrypt_verify_all(), dbcrypt_check(),
+    dbcrypt_census_add(internal, tid, VARIADIC "any"), dbcrypt_census_combine(internal, internal),
+    dbcrypt_census_serialize(internal), dbcrypt_census_deserialize(bytea, internal),
+    dbcrypt_census_values(tid, VARIADIC "any"), dbcrypt_census(regclass),
     dbcrypt_keys_changed(), dbcrypt_columns_bind(),
     dbcrypt_columns_prepare(), dbcrypt_columns_follow(),
     dbcrypt_register_keys(), dbcrypt_revoke_key(text), dbcrypt_reinstate_key(text),
@@ -296,3 +322,4 @@ REVOKE EXECUTE ON PROCEDURE
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION dbcrypt_loaded_keys(), dbcrypt_progress_rows(), dbcrypt_check()
     TO pg_monitor;
+GRANT EXECUTE ON FUNCTION dbcrypt_census(regclass) TO pg_read_all_data;

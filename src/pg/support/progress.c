@@ -43,7 +43,8 @@ enum
 /* The relation that this backend's row names; InvalidOid without a row. */
 static Oid shown = InvalidOid;
 
-static const char *const phase_names[] = {"rotating", "waiting", "vacuuming", "checking"};
+static const char *const phase_names[] = {"rotating", "waiting", "vacuuming", "checking",
+										  "searching"};
 
 void
 progress_start(Oid relid, AttrNumber attnum, uint64 blocks_total)
@@ -73,6 +74,13 @@ progress_resume(void)
 	}
 	pgstat_progress_start_command(PROGRESS_COMMAND_DBCRYPT, shown);
 	pgstat_progress_update_multi_param(PARAMS, params, values);
+}
+
+void
+progress_relation(Oid relid)
+{
+	shown = relid;
+	progress_resume();
 }
 
 void

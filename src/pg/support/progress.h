@@ -14,11 +14,15 @@ typedef enum ProgressPhase
 	PROGRESS_ROTATING,
 	PROGRESS_WAITING, /* throttled */
 	PROGRESS_VACUUMING,
-	PROGRESS_CHECKING /* the pass that must find nothing */
+	PROGRESS_CHECKING, /* the pass that must find nothing */
+	PROGRESS_SEARCHING /* the census */
 } ProgressPhase;
 
 /* Shows this backend in dbcrypt_progress, until progress_end or the transaction's abort. */
 extern void progress_start(Oid relid, AttrNumber attnum, uint64 blocks_total);
+
+/* Shows another relation in the row, without beginning again. */
+extern void progress_relation(Oid relid);
 
 /* Counts blocks from 0 again, of a new total. */
 extern void progress_total(uint64 blocks_total);

@@ -11,8 +11,9 @@
 #include "support/progress.h"
 #include "support/subtransaction.h"
 
-ErrorData *
-subtransaction_run(void (*action)(void *), void *arg)
+/* Runs action(arg) in a subtransaction that is rolled back after an error, or always. */
+static ErrorData *
+run(void (*action)(void *), void *arg, bool undo)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -23,20 +24,36 @@ subtransaction_run(void (*action)(void *), void *arg)
 	PG_TRY();
 	{
 		action(arg);
-		ReleaseCurrentSubTransaction();
+		if (!undo)
+			ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();
-		/* At once: if the caller threw inside the subtransaction, the session would stay
-		 * in it. */
+	}
+	PG_END_TRY();
+	/* At once: if the caller threw inside the subtransaction, the session would stay
+	 * in it. */
+	if (undo || error)
+	{
 		RollbackAndReleaseCurrentSubTransaction();
 		progress_resume();
 	}
-	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
 	return error;
+}
+
+ErrorData *
+subtransaction_run(void (*action)(void *), void *arg)
+{
+	return run(action, arg, false);
+}
+
+ErrorData *
+subtransaction_undo(void (*action)(void *), void *arg)
+{
+	return run(action, arg, true);
 }

@@ -14,4 +14,10 @@
  */
 extern ErrorData *subtransaction_run(void (*action)(void *), void *arg);
 
+/*
+ * The same, but the subtransaction is rolled back in any case: the locks that action has
+ * taken are released. For an action that only reads.
+ */
+extern ErrorData *subtransaction_undo(void (*action)(void *), void *arg);
+
 #endif

@@ -1,0 +1,49 @@
+/*
+ * search.h
+ *		The core's API for C: finds encrypted values in places nobody has named.
+ */
+#ifndef DBCRYPT_API_SEARCH_H
+#define DBCRYPT_API_SEARCH_H
+
+#include "../formats/search_types.h"
+#include "keyring.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* An envelope in a text: where its header begins and ends, and its key. */
+typedef struct dbcrypt_found
+{
+	size_t begin;
+	size_t end;
+	char key_id[DBCRYPT_KEY_ID_LEN + 1];
+} dbcrypt_found;
+
+/*
+ * Finds the first native envelope in a text from an offset on, spelled in base64 or
+ * hex; false if there is none. It need not be whole. Takes linear time; to find all,
+ * go on at found->end.
+ */
+bool dbcrypt_search_envelope(const uint8_t *text, size_t size, size_t from,
+							 dbcrypt_found *found) DBCRYPT_NOEXCEPT;
+
+/* Adds a value to a sample; does nothing once that is full. */
+void dbcrypt_sample_add(dbcrypt_sample *sample, dbcrypt_encoding encoding, const uint8_t *value,
+						size_t size) DBCRYPT_NOEXCEPT;
+
+/* Adds what another sample holds, as far as there is room. */
+void dbcrypt_sample_merge(dbcrypt_sample *sample, const dbcrypt_sample *other) DBCRYPT_NOEXCEPT;
+
+/*
+ * Whether the values look like ciphertext: a hint, no proof. has_companion: a column
+ * beside them is named as that of a nonce, a salt or a key.
+ */
+bool dbcrypt_sample_looks_encrypted(const dbcrypt_sample *sample,
+									bool has_companion) DBCRYPT_NOEXCEPT;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
