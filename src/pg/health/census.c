@@ -127,9 +127,7 @@ read_relation(CensusRelation *relation)
 {
 	ListCell *cell;
 
-	if (relation->relkind == RELKIND_FOREIGN_TABLE)
-		census_add_unreadable(relation, "a foreign table: its rows are on another server");
-	else if (isOtherTempNamespace(relation->schema))
+	if (isOtherTempNamespace(relation->schema))
 		census_add_unreadable(relation, "a temporary table of another session");
 	else
 	{

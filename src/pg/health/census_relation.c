@@ -26,6 +26,7 @@
 #include "health/census_values.h"
 #include "rows/column_scan.h"
 #include "support/catalog.h"
+#include "support/remote_members.h"
 #include "values/codec_inspect.h"
 
 /* Arguments of a function, the state and the ctid left out. */
@@ -41,12 +42,15 @@ static const char *const companion_endings[] = {"iv", "nonce", "salt", "key_id"}
 static Relation
 open_relation(CensusRelation *relation)
 {
+	const char *remote;
 	Relation rel;
 
 	LockRelationOid(relation->relid, AccessShareLock);
 	rel = try_relation_open(relation->relid, NoLock);
 	if (rel == NULL)
 		census_add_unreadable(relation, "dropped since the census began");
+	else if ((remote = remote_member_reason(relation->relid)) != NULL)
+		census_add_unreadable(relation, remote);
 	else if (RecoveryInProgress() && !RelationIsPermanent(rel))
 		census_add_unreadable(relation, "an unlogged table has no rows on a standby");
 	else if (rel->rd_rel->relfilenode != relation->filenode)
