@@ -23,6 +23,9 @@ census_list_registered(Census *census)
 		const TargetColumn *target = lfirst(cell);
 		ListCell *member;
 
+		/* Which column the row means is not known; dbcrypt_check() names it. */
+		if (target->problem)
+			continue;
 		foreach(member, column_members(target->relid, NoLock))
 		{
 			CensusColumn *column = palloc(sizeof(CensusColumn));
