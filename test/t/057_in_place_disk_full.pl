@@ -19,12 +19,12 @@ my @as_user = ('unshare', '--user', "--map-user=$uid", "--map-group=$gid");
 eval { IPC::Run::run([ @namespace, 'sh', '-ec', "mount -t tmpfs none /mnt; @as_user true" ], '>&', \$refused) }
   or plan skip_all => "no mount namespace here: $refused$@";
 
-my $spare = 3; # MB that the rotation may fill: less than it writes
+my $spare = 3; # MB that the rotation may fill, and what its segment has left: it writes 7 MB
 my $node = new_node('in_place_disk_full',
 	extra => [ '--wal-segsize=1', '--data-checksums' ],
 	conf => "autovacuum = off\nrestart_after_crash = off\ncheckpoint_timeout = 1d\nmax_wal_size = 1GB\n"
 	  . "min_wal_size = 2MB\nwal_recycle = off\n");
-make_table($node, 't', 40_000);
+make_table($node, 't', 60_000);
 my $count = $node->safe_psql('postgres', 'SELECT count(*) FROM t');
 $node->safe_psql('postgres', 'CHECKPOINT');
 $node->stop;
@@ -55,6 +55,8 @@ until (eval { $node->poll_query_until('postgres', 'SELECT true') })
 }
 my ($rc, undef, $err) = $node->psql('postgres', "CALL dbcrypt_rotate_in_place('t', 'c')");
 isnt($rc, 0, 'the call fails');
+# A server that goes on would be waited for until somebody ends it.
+kill QUIT => (split /\n/, slurp_file($node->data_dir . '/postmaster.pid'))[0] if $rc == 0;
 $server->finish;
 like($log, qr/PANIC:  could not write to file "pg_wal.*No space left on device/, 'the server ends, for want of space');
 unlike($log, qr/value 1/, 'no plaintext in the log');
