@@ -23,7 +23,7 @@ EXTRA_CLEAN = $(DEPS) build results regression.diffs regression.out
 
 # Hidden visibility keeps the core's functions inside; exports.map the rest.
 PG_CFLAGS = -std=gnu11 -Isrc -Isrc/pg -fno-plt -Wextra -Wno-unused-parameter -Wno-sign-compare \
-	-Wno-missing-field-initializers -MMD -MP
+	-Wno-missing-field-initializers -Werror=implicit-function-declaration -MMD -MP
 PG_CXXFLAGS = -std=c++20 -O2 -fno-plt -Wall -Wextra -fvisibility=hidden \
 	-fvisibility-inlines-hidden -MMD -MP
 SHLIB_LINK = -Wl,--version-script=exports.map -lcrypto -lstdc++

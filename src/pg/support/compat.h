@@ -21,6 +21,7 @@
 #include "utils/guc.h"
 #if PG_VERSION_NUM >= 160000
 #include "parser/parse_relation.h"
+#include "varatt.h"
 #endif
 #if PG_VERSION_NUM >= 190000
 #include "commands/repack.h"
