@@ -257,6 +257,7 @@ INSERT INTO dbcrypt_columns VALUES ('public', 'restored', 'w', 'native', NULL, '
 RESET session_replication_role;
 SELECT "table", "column", attnum FROM dbcrypt_columns ORDER BY attnum;
 DROP TABLE restored;
+INSERT INTO dbcrypt_columns VALUES ('public', 'restored', 'nothing', 'native', NULL, '{}');
 SELECT * FROM dbcrypt_verify_all();
 SELECT severity, subject, finding FROM dbcrypt_check() WHERE subject LIKE 'registered%';
 DELETE FROM dbcrypt_columns;

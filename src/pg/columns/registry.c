@@ -272,15 +272,36 @@ registry_refuse_problem(const TargetColumn *registered)
 						errhint(REGISTRY_PROBLEM_HINT)));
 }
 
+/* Gives a row the hint of this database, by the table's trigger. */
+static void
+rebind(const RegistryRow *row)
+{
+	Oid types[] = {NAMEOID, NAMEOID, NAMEOID};
+	Datum values[] = {name_datum(row->schema), name_datum(row->table), name_datum(row->name)};
+
+	(void) catalog_execute(psprintf("UPDATE %s SET \"column\" = $3 WHERE \"schema\" = $1 "
+									"AND \"table\" = $2 AND \"column\" = $3",
+									catalog_relation_name("dbcrypt_columns")),
+						   lengthof(types), types, values, NULL, SPI_OK_UPDATE);
+}
+
 void
 column_register(const TargetColumn *target)
 {
 	Oid types[] = {NAMEOID, NAMEOID, NAMEOID, TEXTOID, TEXTOID, JSONBOID, NAMEOID};
 	Datum values[7];
 	char nulls[] = "       ";
+	RegistryRow *row;
 
 	if (get_rel_persistence(target->relid) == RELPERSISTENCE_TEMP || OidIsValid(target->runs_as))
 		return;
+	row = row_of(target->relid, get_attnum(target->relid, target->name));
+	if (row)
+	{
+		if (!row->hint_lives)
+			rebind(row);
+		return;
+	}
 	values[0] = name_datum(get_namespace_name(get_rel_namespace(target->relid)));
 	values[1] = name_datum(get_rel_name(target->relid));
 	values[2] = name_datum(target->name);

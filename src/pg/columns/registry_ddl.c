@@ -1,9 +1,14 @@
 /*
  * registry_ddl.c
- *		The event trigger that keeps dbcrypt_columns in step with DDL.
+ *		The event triggers that keep dbcrypt_columns in step with DDL.
+ *
+ * Before a command, they note which column each row means; after it, they write what
+ * that column is called now. They lock the registry after the command has locked its
+ * tables, as everybody does.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/event_trigger.h"
@@ -17,6 +22,7 @@
 
 #include "columns/members.h"
 #include "columns/registry.h"
+#include "columns/registry_guard.h"
 #include "support/arguments.h"
 #include "support/catalog.h"
 #include "support/run_as.h"
@@ -41,19 +47,20 @@ is_listed(const List *registry, Oid relid, AttrNumber attnum)
 	return false;
 }
 
-/* Registers a column as another one is. */
+/* Registers a column of another table as the row's column is. */
 static void
-copy_row(const RegistryRow *row, Oid relid)
+copy_row(const RegistryRow *row, Oid relid, const char *column)
 {
-	Oid types[] = {NAMEOID, NAMEOID, NAMEOID, NAMEOID, NAMEOID};
-	Datum values[] = {name_datum(row->schema), name_datum(row->table), name_datum(row->name),
-					  name_datum(get_namespace_name(get_rel_namespace(relid))),
-					  name_datum(get_rel_name(relid))};
+	Oid types[] = {NAMEOID, NAMEOID, NAMEOID, NAMEOID, NAMEOID, NAMEOID};
+	Datum values[] = {
+		name_datum(row->schema),		 name_datum(row->table),
+		name_datum(row->name),			 name_datum(get_namespace_name(get_rel_namespace(relid))),
+		name_datum(get_rel_name(relid)), name_datum(column)};
 
 	(void) catalog_execute(
 		psprintf("INSERT INTO %1$s (\"schema\", \"table\", \"column\", aad, scheme, options, "
 				 "registered_by) "
-				 "SELECT $4, $5, \"column\", aad, scheme, options, registered_by FROM %1$s "
+				 "SELECT $4, $5, $6, aad, scheme, options, registered_by FROM %1$s "
 				 "WHERE \"schema\" = $1 AND \"table\" = $2 AND \"column\" = $3 "
 				 "ON CONFLICT DO NOTHING",
 				 catalog_relation_name("dbcrypt_columns")),
@@ -74,32 +81,34 @@ has_expression(const RegistryRow *row)
 }
 
 /*
- * Registers a relation's column that until now was covered by the registration of its
- * parent. Refuses this if they have different owners and the registration has an
+ * Registers a relation's column as the row's column is: a child that the registration
+ * of its parent covered, or a table that has taken a name. False if there is nothing to
+ * register. Refuses this if they have different owners and the registration has an
  * expression: it would run as a role that did not write it.
  */
-static void
-copy_registration(const List *registry, const RegistryRow *row, Oid relid)
+static bool
+copy_registration(const List *registry, const RegistryRow *row, Oid relid, const char *column)
 {
 	char relkind = get_rel_relkind(relid);
-	Oid parent = row->hint_relid;
+	Oid registered = row->column.relid;
 
 	if ((relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE) ||
-		get_rel_persistence(relid) == RELPERSISTENCE_TEMP ||
-		is_listed(registry, relid, get_attnum(relid, row->name)))
-		return;
-	if (owner_of(relid) != owner_of(parent) && has_expression(row))
+		get_rel_persistence(relid) == RELPERSISTENCE_TEMP || get_attnum(relid, column) <= 0 ||
+		is_listed(registry, relid, get_attnum(relid, column)))
+		return false;
+	if (owner_of(relid) != owner_of(registered) && has_expression(row))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("column \"%s\" of table \"%s\" cannot inherit the registration of "
 						"table \"%s\"",
-						row->name, get_rel_name(relid), get_rel_name(parent)),
+						column, get_rel_name(relid), get_rel_name(registered)),
 				 errdetail("The tables have different owners, and the registered expressions "
 						   "would run as the owner of \"%s\".",
 						   get_rel_name(relid)),
 				 errhint("Have that owner call dbcrypt_register_column() first, or give both "
 						 "tables the same owner.")));
-	copy_row(row, relid);
+	copy_row(row, relid, column);
+	return true;
 }
 
 /*
@@ -117,14 +126,15 @@ register_detached(Oid parent, Oid child)
 	{
 		RegistryRow *row = lfirst(cell);
 
-		if (!row->hint_lives || !list_member_oid(column_members(row->hint_relid, NoLock), parent))
+		if (row->column.problem ||
+			!list_member_oid(column_members(row->column.relid, NoLock), parent))
 			continue;
 		if (!OidIsValid(child))
 			ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
 							errmsg("a partition of table \"%s\" was renamed while it was detached",
 								   get_rel_name(parent)),
 							errhint("Run ALTER TABLE ... DETACH PARTITION ... FINALIZE.")));
-		copy_registration(registry, row, child);
+		(void) copy_registration(registry, row, child, row->name);
 	}
 }
 
@@ -173,27 +183,99 @@ follow_detached(void)
 	}
 }
 
-/* A column was dropped from its table alone (ALTER TABLE ONLY): registers its children's. */
-static void
-keep_children(const List *registry, const RegistryRow *row)
-{
-	ListCell *cell;
+/*
+ * The registry as it was before the current command, in a memory context of its own
+ * that the next command resets.
+ */
+static MemoryContext noted_context = NULL;
+static List *noted = NIL;
 
-	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(row->hint_relid)))
-		return;
-	foreach(cell, column_members(row->hint_relid, NoLock))
-		if (lfirst_oid(cell) != row->hint_relid && get_attnum(lfirst_oid(cell), row->name) > 0)
-			copy_registration(registry, row, lfirst_oid(cell));
+/* Notes the registry. */
+static void
+note_registry(void)
+{
+	MemoryContext saved;
+
+	noted = NIL;
+	if (noted_context == NULL)
+		noted_context =
+			AllocSetContextCreate(TopMemoryContext, "dbcrypt registry", ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(noted_context);
+	saved = MemoryContextSwitchTo(noted_context);
+	noted = registry_rows(false);
+	MemoryContextSwitchTo(saved);
 }
 
 /*
- * Unregisters the columns that the current command has dropped. Those whose names
- * lead to a new column of the same command too: it holds none of their values.
+ * The same row before the current command. One that was not there then has been
+ * committed while the command waited for its lock: its hint says what it meant.
+ */
+static RegistryRow *
+row_before(const RegistryRow *row)
+{
+	RegistryRow *added;
+	ListCell *cell;
+
+	foreach(cell, noted)
+	{
+		RegistryRow *before = lfirst(cell);
+
+		if (strcmp(before->schema, row->schema) == 0 && strcmp(before->table, row->table) == 0 &&
+			strcmp(before->name, row->name) == 0)
+			return before;
+	}
+	added = palloc(sizeof(RegistryRow));
+	*added = *row;
+	if (row->bound)
+	{
+		added->column.relid = row->hint_relid;
+		added->column.attnum = row->hint_attnum;
+		added->column.problem = NULL;
+	}
+	return added;
+}
+
+/* A column was dropped from its table alone (ALTER TABLE ONLY): registers its children's. */
+static void
+keep_children(const List *registry, const RegistryRow *before)
+{
+	ListCell *cell;
+
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(before->column.relid)))
+		return;
+	foreach(cell, column_members(before->column.relid, NoLock))
+		if (lfirst_oid(cell) != before->column.relid)
+			(void) copy_registration(registry, before, lfirst_oid(cell), before->name);
+}
+
+/* Unregisters what was dropped: a column, or with number 0 all of a relation. */
+static void
+unregister_dropped(Oid relid, AttrNumber attnum)
+{
+	List *registry = registry_rows(false);
+	ListCell *cell;
+
+	foreach(cell, registry)
+	{
+		const RegistryRow *row = lfirst(cell);
+		const RegistryRow *before = row_before(row);
+
+		if (before->column.relid != relid ||
+			(attnum != InvalidAttrNumber && before->column.attnum != attnum) ||
+			(before->column.problem && before->named_attnum != InvalidAttrNumber))
+			continue;
+		keep_children(registry, before);
+		registry_delete(row);
+	}
+}
+
+/*
+ * Unregisters the columns that the current command has dropped, also those whose names
+ * lead to a new column of the same command: it holds none of their values.
  */
 static void
 follow_drops(void)
 {
-	List *registry = registry_rows(false);
 	SPITupleTable *dropped;
 	uint64 ndropped;
 
@@ -209,32 +291,118 @@ follow_drops(void)
 		bool isnull;
 		Oid relid = DatumGetObjectId(SPI_getbinval(dropped->vals[i], dropped->tupdesc, 1, &isnull));
 		int attnum = DatumGetInt32(SPI_getbinval(dropped->vals[i], dropped->tupdesc, 2, &isnull));
-		ListCell *cell;
 
-		foreach(cell, registry)
-		{
-			RegistryRow *row = lfirst(cell);
-
-			if (!row->bound || row->hint_relid != relid ||
-				(attnum != 0 && row->hint_attnum != attnum))
-				continue;
-			keep_children(registry, row);
-			registry_delete(row);
-		}
+		unregister_dropped(relid, (AttrNumber) attnum);
 	}
 }
 
-/* Writes the names that the row's column has now. */
+/* A registered column whose table has lost its name in this transaction. */
+typedef struct MovedColumn
+{
+	TransactionId xid;
+	Oid relid;
+	AttrNumber attnum;
+	NameData schema; /* its names before */
+	NameData table;
+	NameData column;
+} MovedColumn;
+
+/* In TopMemoryContext; those of other transactions count for nothing. */
+static List *moved = NIL;
+
+/* Notes that the row's table loses its name. */
 static void
-rename_row(const RegistryRow *row)
+note_moved(const RegistryRow *before)
+{
+	MemoryContext saved = MemoryContextSwitchTo(TopMemoryContext);
+	MovedColumn *column = palloc(sizeof(MovedColumn));
+
+	column->xid = GetTopTransactionId();
+	column->relid = before->column.relid;
+	column->attnum = before->column.attnum;
+	namestrcpy(&column->schema, before->schema);
+	namestrcpy(&column->table, before->table);
+	namestrcpy(&column->column, before->name);
+	if (moved && ((MovedColumn *) linitial(moved))->xid != column->xid)
+	{
+		list_free_deep(moved);
+		moved = NIL;
+	}
+	moved = lappend(moved, column);
+	MemoryContextSwitchTo(saved);
+}
+
+/* The relation that has the name now, if it is another one and still without registration. */
+static void
+register_successor(const MovedColumn *column)
+{
+	Oid schema = get_namespace_oid(NameStr(column->schema), true);
+	Oid relid = OidIsValid(schema) ? get_relname_relid(NameStr(column->table), schema) : InvalidOid;
+	List *registry;
+	ListCell *cell;
+
+	if (!OidIsValid(relid) || relid == column->relid)
+		return;
+	registry = registry_rows(false);
+	foreach(cell, registry)
+	{
+		const RegistryRow *row = lfirst(cell);
+
+		if (row->column.problem == NULL && row->column.relid == column->relid &&
+			row->column.attnum == column->attnum &&
+			copy_registration(registry, row, relid, NameStr(column->column)))
+			ereport(WARNING,
+					(errmsg("table \"%s\" has taken the name of a table with registered column "
+							"\"%s\"",
+							NameStr(column->table), NameStr(column->column)),
+					 errdetail("The column is registered in both tables now; the other one is "
+							   "\"%s.%s\".",
+							   row->schema, row->table),
+					 errhint("Call dbcrypt_unregister_column() for the one that holds no encrypted "
+							 "values.")));
+	}
+}
+
+/* One transaction renames a table away and gives its name to another: registers both. */
+static void
+follow_swaps(void)
+{
+	ListCell *cell;
+
+	if (moved == NIL || ((MovedColumn *) linitial(moved))->xid != GetTopTransactionIdIfAny())
+		return;
+	foreach(cell, moved)
+	{
+		register_successor(lfirst(cell));
+	}
+}
+
+/* Writes the names that a row's column has now, if it is there and they differ. */
+static void
+rename_row(const RegistryRow *row, const RegistryRow *before)
 {
 	Oid types[] = {NAMEOID, NAMEOID, NAMEOID, NAMEOID, NAMEOID, NAMEOID};
-	Oid relid = row->hint_relid;
-	Datum values[] = {
-		name_datum(row->schema),		 name_datum(row->table),
-		name_datum(row->name),			 name_datum(get_namespace_name(get_rel_namespace(relid))),
-		name_datum(get_rel_name(relid)), name_datum(get_attname(relid, row->hint_attnum, false))};
+	Oid relid = before->column.relid;
+	char *column = get_attname(relid, before->column.attnum, true);
+	char *schema;
+	char *table;
+	Datum values[6];
 
+	if (column == NULL)
+		return;
+	schema = get_namespace_name(get_rel_namespace(relid));
+	table = get_rel_name(relid);
+	if (strcmp(row->schema, schema) == 0 && strcmp(row->table, table) == 0 &&
+		strcmp(row->name, column) == 0)
+		return;
+	if (strcmp(row->schema, schema) != 0 || strcmp(row->table, table) != 0)
+		note_moved(before);
+	values[0] = name_datum(row->schema);
+	values[1] = name_datum(row->table);
+	values[2] = name_datum(row->name);
+	values[3] = name_datum(schema);
+	values[4] = name_datum(table);
+	values[5] = name_datum(column);
 	(void) catalog_execute(
 		psprintf("UPDATE %s SET \"schema\" = $4, \"table\" = $5, \"column\" = $6 "
 				 "WHERE \"schema\" = $1 AND \"table\" = $2 AND \"column\" = $3",
@@ -242,53 +410,10 @@ rename_row(const RegistryRow *row)
 		lengthof(types), types, values, NULL, SPI_OK_UPDATE);
 }
 
-/* A row by its names, as one string that no other row has. */
-static char *
-spell_row(const RegistryRow *row)
-{
-	return quote_qualified_identifier(
-		psprintf("%s.%s", quote_identifier(row->schema), quote_identifier(row->table)), row->name);
-}
-
 /*
- * The rows that had a problem before the current command, in TopMemoryContext. The
- * command did not rename their columns; who mends them must look at them.
+ * Follows what the current command has renamed. A row that had a problem before is left
+ * alone: who mends it must look at it.
  */
-static List *odd_rows = NIL;
-
-/* Notes which rows have a problem. */
-static void
-note_odd_rows(const List *registry)
-{
-	MemoryContext saved = MemoryContextSwitchTo(TopMemoryContext);
-	ListCell *cell;
-
-	list_free_deep(odd_rows);
-	odd_rows = NIL;
-	foreach(cell, registry)
-	{
-		const RegistryRow *row = lfirst(cell);
-
-		if (row->column.problem)
-			odd_rows = lappend(odd_rows, pstrdup(spell_row(row)));
-	}
-	MemoryContextSwitchTo(saved);
-}
-
-/* Whether the row had a problem before the current command. */
-static bool
-was_odd(const RegistryRow *row)
-{
-	const char *name = spell_row(row);
-	ListCell *cell;
-
-	foreach(cell, odd_rows)
-		if (strcmp(lfirst(cell), name) == 0)
-			return true;
-	return false;
-}
-
-/* Follows what the current command has renamed. */
 static void
 follow_renames(void)
 {
@@ -296,10 +421,10 @@ follow_renames(void)
 
 	foreach(cell, registry_rows(false))
 	{
-		RegistryRow *row = lfirst(cell);
+		const RegistryRow *before = row_before(lfirst(cell));
 
-		if (row->hint_lives && row->column.problem && !was_odd(row))
-			rename_row(row);
+		if (before->column.problem == NULL)
+			rename_row(lfirst(cell), before);
 	}
 }
 
@@ -313,44 +438,15 @@ event_of(FunctionCallInfo fcinfo, const char *function)
 	return castNode(EventTriggerData, fcinfo->context);
 }
 
-/*
- * Adds the hint to rows that have none for this database: after the command, their
- * names may lead nowhere. Waits for nobody: who has such a row locked does the same.
- */
-static void
-bind_rows(const List *registry)
-{
-	ListCell *cell;
-
-	foreach(cell, registry)
-	{
-		const RegistryRow *row = lfirst(cell);
-		Oid types[] = {NAMEOID, NAMEOID, NAMEOID};
-		Datum values[] = {name_datum(row->schema), name_datum(row->table), name_datum(row->name)};
-
-		if (row->hint_lives || row->column.problem)
-			continue;
-		(void) catalog_execute(
-			psprintf("UPDATE %1$s SET \"column\" = \"column\" WHERE ctid = "
-					 "(SELECT ctid FROM %1$s WHERE \"schema\" = $1 AND \"table\" = $2 "
-					 "AND \"column\" = $3 FOR UPDATE SKIP LOCKED)",
-					 catalog_relation_name("dbcrypt_columns")),
-			lengthof(types), types, values, NULL, SPI_OK_UPDATE);
-	}
-}
-
-/* Event trigger before DDL. */
+/* Event trigger before DDL: refuses what would make values unreadable. */
 Datum
 dbcrypt_columns_prepare(PG_FUNCTION_ARGS)
 {
-	List *registry;
+	EventTriggerData *data = event_of(fcinfo, "dbcrypt_columns_prepare");
 
-	(void) event_of(fcinfo, "dbcrypt_columns_prepare");
-	SPI_connect();
-	registry = registry_rows(false);
-	note_odd_rows(registry);
-	bind_rows(registry);
-	SPI_finish();
+	note_registry();
+	if (noted)
+		registry_guard(data->parsetree);
 	PG_RETURN_NULL();
 }
 
@@ -366,9 +462,12 @@ dbcrypt_columns_follow(PG_FUNCTION_ARGS)
 	SPI_connect();
 	if (strcmp(data->event, "sql_drop") == 0)
 		follow_drops();
+	else if (IsA(data->parsetree, CreateStmt) || IsA(data->parsetree, CreateTableAsStmt))
+		follow_swaps();
 	else
 	{
 		follow_renames();
+		follow_swaps();
 		follow_detached();
 	}
 	SPI_finish();

@@ -1,0 +1,180 @@
+-- The registry beside DDL: what follows, what is refused, what becomes a finding.
+CREATE EXTENSION dbcrypt;
+SET dbcrypt.keys = '00000000000000000000000000000000000000000000000000000000000000aa';
+SELECT count(*) > 0 AS registered FROM dbcrypt_register_keys();
+CREATE VIEW registry AS SELECT "schema", "table", "column", aad,
+	bound_to IS NOT NULL AND relid = format('%I.%I', "schema", "table")::regclass AS bound
+	FROM dbcrypt_columns ORDER BY 1, 2, 3;
+
+-- Who registered the expression.
+CREATE TABLE t (id int, kind text, v text);
+INSERT INTO t VALUES (1, 'a', dbcrypt_encrypt('one', '1'));
+SELECT dbcrypt_register_column('t', 'v', 'id::text');
+SELECT * FROM registry;
+SELECT registered_by = current_user AS mine FROM dbcrypt_columns;
+
+-- Renames of schema, table and column, in any statement.
+CREATE SCHEMA regress_dbcrypt_a;
+ALTER TABLE t SET SCHEMA regress_dbcrypt_a;
+ALTER SCHEMA regress_dbcrypt_a RENAME TO regress_dbcrypt_b;
+ALTER INDEX regress_dbcrypt_b.t RENAME TO u;
+ALTER TABLE regress_dbcrypt_b.u RENAME COLUMN v TO w;
+SELECT * FROM registry;
+ALTER TABLE regress_dbcrypt_b.u RENAME COLUMN w TO v;
+ALTER TABLE regress_dbcrypt_b.u SET SCHEMA public;
+ALTER TABLE u RENAME TO t;
+SELECT * FROM registry;
+
+-- What an expression reads stays as it is.
+ALTER TABLE t DROP COLUMN id;
+ALTER TABLE t ADD COLUMN x int, DROP COLUMN IF EXISTS id CASCADE;
+ALTER TABLE t ALTER COLUMN id TYPE bigint;
+ALTER TABLE t RENAME COLUMN id TO number;
+ALTER TABLE t DROP COLUMN kind;
+BEGIN;
+ALTER TABLE t DROP COLUMN id, DROP COLUMN v;
+SELECT * FROM registry;
+ROLLBACK;
+BEGIN;
+SELECT dbcrypt_unregister_column('t', 'v');
+ALTER TABLE t RENAME COLUMN id TO number;
+SELECT dbcrypt_register_column('t', 'v', 'number::text');
+SELECT dbcrypt_decrypt(v, number::text) FROM t;
+ROLLBACK;
+CREATE TABLE child () INHERITS (t);
+ALTER TABLE t RENAME COLUMN id TO number;
+DROP TABLE child;
+CREATE TABLE hooks (id int, url text, url_iv text, place text);
+SELECT dbcrypt_adopt('hooks', 'url', 'attr_encrypted', '{"iv": "url_iv", "where": "place = ''here''"}');
+ALTER TABLE hooks DROP COLUMN url_iv;
+ALTER TABLE hooks RENAME COLUMN url_iv TO iv;
+ALTER TABLE hooks RENAME COLUMN place TO at;
+DROP TABLE hooks;
+
+-- What an encrypting trigger names keeps its name.
+CREATE TABLE triggered (id int, v text);
+CREATE TRIGGER encrypt BEFORE INSERT OR UPDATE ON triggered
+	FOR EACH ROW EXECUTE FUNCTION dbcrypt_encrypt_trigger('v', 'id::text');
+ALTER TABLE triggered RENAME COLUMN v TO w;
+ALTER TABLE triggered RENAME COLUMN id TO number;
+ALTER TABLE triggered ALTER COLUMN id TYPE bigint;
+BEGIN;
+DROP TRIGGER encrypt ON triggered;
+ALTER TABLE triggered RENAME COLUMN v TO w;
+ROLLBACK;
+ALTER TABLE triggered DROP COLUMN id, DROP COLUMN v;
+DROP TABLE triggered;
+
+-- A partition with another registration is no partition.
+CREATE TABLE parted (id int, v text) PARTITION BY LIST (id);
+CREATE TABLE part1 (id int, v text);
+SELECT dbcrypt_register_column('parted', 'v', 'id::text'), dbcrypt_register_column('part1', 'v');
+ALTER TABLE parted ATTACH PARTITION part1 FOR VALUES IN (1);
+SELECT dbcrypt_unregister_column('part1', 'v');
+SELECT dbcrypt_register_column('part1', 'v', 'id::text');
+ALTER TABLE parted ATTACH PARTITION part1 FOR VALUES IN (1);
+CREATE TABLE heirs (id int, v text);
+SELECT dbcrypt_register_column('heirs', 'v', '''x''');
+ALTER TABLE heirs INHERIT t;
+CREATE TABLE above (id int, v text);
+SELECT dbcrypt_register_column('above', 'v');
+ALTER TABLE heirs INHERIT above;
+DROP TABLE parted, heirs, above;
+
+-- Another column under the same name is not registered.
+BEGIN;
+ALTER TABLE t DROP COLUMN v, ADD COLUMN v text;
+SELECT * FROM registry;
+ROLLBACK;
+
+-- A swap of names in one transaction: both may hold values.
+CREATE TABLE t_new (LIKE t);
+INSERT INTO t_new SELECT * FROM t;
+BEGIN;
+ALTER TABLE t RENAME TO t_old;
+ALTER TABLE t_new RENAME TO t;
+SELECT * FROM registry;
+ROLLBACK;
+SELECT * FROM registry;
+BEGIN;
+ALTER TABLE t RENAME TO t_old;
+CREATE TABLE t AS SELECT * FROM t_old;
+SELECT * FROM registry;
+ROLLBACK;
+BEGIN;
+CREATE SCHEMA regress_dbcrypt_a;
+ALTER TABLE t SET SCHEMA regress_dbcrypt_a;
+ALTER SCHEMA regress_dbcrypt_a RENAME TO regress_dbcrypt_c;
+CREATE SCHEMA regress_dbcrypt_d;
+ALTER TABLE t_new SET SCHEMA regress_dbcrypt_d;
+ALTER TABLE regress_dbcrypt_d.t_new RENAME TO t;
+ALTER SCHEMA regress_dbcrypt_d RENAME TO regress_dbcrypt_a;
+SELECT * FROM registry;
+ROLLBACK;
+-- Not in two transactions, nor after a rollback of the first half.
+BEGIN;
+SAVEPOINT s;
+ALTER TABLE t RENAME TO t_old;
+ROLLBACK TO s;
+ALTER TABLE t_new RENAME TO t_newer;
+ALTER TABLE t_newer RENAME TO t_new;
+SELECT * FROM registry;
+COMMIT;
+DROP TABLE t_new;
+
+-- Renames that nobody followed are found, and nothing guesses. Other columns go on.
+CREATE TABLE good (id int, v text);
+INSERT INTO good VALUES (1, dbcrypt_encrypt('good'));
+SELECT dbcrypt_register_column('good', 'v');
+ALTER EVENT TRIGGER dbcrypt_columns_prepare DISABLE;
+ALTER EVENT TRIGGER dbcrypt_columns_renamed DISABLE;
+ALTER EVENT TRIGGER dbcrypt_columns_dropped DISABLE;
+ALTER TABLE t RENAME TO away;
+ALTER EVENT TRIGGER dbcrypt_columns_prepare ENABLE ALWAYS;
+ALTER EVENT TRIGGER dbcrypt_columns_renamed ENABLE ALWAYS;
+ALTER EVENT TRIGGER dbcrypt_columns_dropped ENABLE ALWAYS;
+CREATE VIEW problems AS SELECT severity, finding FROM dbcrypt_check() WHERE subject LIKE 'registered%';
+SELECT * FROM problems;
+SELECT "table", "column", state, "values", problem FROM dbcrypt_verify_all() ORDER BY "table"::text;
+SELECT "table", "column", scanned, rotated, problem FROM dbcrypt_rotate_all() ORDER BY "table"::text;
+SELECT dbcrypt_revoke_key('00000000000000');
+SELECT dbcrypt_verify('away', 'v');
+SELECT dbcrypt_rotate('away', 'v');
+ALTER TABLE away ADD COLUMN more int;
+SELECT * FROM problems;
+CREATE TABLE t (id int, v text);
+SELECT * FROM problems;
+SELECT dbcrypt_rotate('t', 'v');
+SELECT dbcrypt_encrypt_column('t', 'v');
+DROP TABLE t;
+UPDATE dbcrypt_columns SET "table" = 'away' WHERE "table" = 't';
+SELECT * FROM problems;
+SELECT "table", "column", state, "values" FROM dbcrypt_verify_all() ORDER BY "table"::text;
+ALTER TABLE away RENAME TO t;
+
+-- The hint of another database, as in a copy, counts for nothing; the next rename follows.
+UPDATE dbcrypt_columns SET bound_to = '1/1', relid = 'pg_class'::regclass WHERE "table" = 't';
+UPDATE dbcrypt_columns SET bound_to = NULL, relid = NULL, attnum = NULL WHERE "table" = 'good';
+SELECT * FROM problems;
+SELECT * FROM registry;
+ALTER TABLE t RENAME TO s;
+SELECT * FROM dbcrypt_rotate('good', 'v');
+SELECT * FROM registry;
+UPDATE dbcrypt_columns SET bound_to = '1/1', relid = 'pg_class'::regclass WHERE "table" = 's';
+DROP TABLE s;
+
+-- A restore over a registration keeps it.
+COPY dbcrypt_columns ("schema", "table", "column", aad) FROM stdin;
+public	good	v	\N
+public	good	id	\N
+\.
+COPY dbcrypt_columns ("schema", "table", "column", aad) FROM stdin;
+public	good	v	id
+\.
+SELECT * FROM registry;
+
+DROP TABLE good;
+SELECT * FROM registry;
+DROP SCHEMA regress_dbcrypt_b;
+DROP VIEW registry, problems;
+DROP EXTENSION dbcrypt;

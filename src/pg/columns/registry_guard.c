@@ -1,0 +1,301 @@
+/*
+ * registry_guard.c
+ *		Refuses DDL after which values could not be decrypted.
+ *
+ * It looks for the names of columns in the text of expressions. That needs neither a
+ * lock on a table nor the rights of its owner, and an expression that no longer works
+ * does not stand in the way of who repairs it.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "catalog/namespace.h"
+#include "nodes/nodeFuncs.h"
+#include "nodes/parsenodes.h"
+#include "nodes/value.h"
+#include "parser/parser.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/reltrigger.h"
+
+#include "columns/members.h"
+#include "columns/options.h"
+#include "columns/registry.h"
+#include "columns/registry_guard.h"
+#include "columns/target.h"
+
+/* A command's change of one column. */
+typedef struct GuardedChange
+{
+	Oid relid;
+	const char *column;
+	const char *verb;	 /* drop, rename or change the type of */
+	const List *dropped; /* names of all columns that the command drops */
+} GuardedChange;
+
+/* Tree walker: whether a column reference names the column, a string. */
+static bool
+names_column(Node *node, void *column)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, ColumnRef))
+	{
+		Node *last = llast(((ColumnRef *) node)->fields);
+
+		return IsA(last, String) && strcmp(strVal(last), column) == 0;
+	}
+	return raw_expression_tree_walker(node, names_column, column);
+}
+
+/* Whether an expression, which may be NULL, reads a column of that name. */
+static bool
+reads(const char *expression, const char *column)
+{
+	RawStmt *statement;
+
+	if (expression == NULL)
+		return false;
+	statement =
+		linitial_node(RawStmt, raw_parser(psprintf("SELECT %s", expression), RAW_PARSE_DEFAULT));
+	return names_column(statement->stmt, unconstify(char *, column));
+}
+
+/* What of a registered column needs the column, or NULL. */
+static const char *
+need_of(const TargetColumn *target, const char *column)
+{
+	const ColumnOptions *options = &target->options;
+
+	if (reads(target->aad, column))
+		return "AAD expression";
+	if (reads(options->attribute_expression, column))
+		return "attribute expression";
+	if (reads(options->where, column))
+		return "where expression";
+	if (options->companion && strcmp(options->companion, column) == 0)
+		return "companion option";
+	return NULL;
+}
+
+/* Whether one of two tables is the other, or its child. */
+static bool
+are_related(Oid a, Oid b)
+{
+	return a == b || list_member_oid(column_members(a, NoLock), b) ||
+		   list_member_oid(column_members(b, NoLock), a);
+}
+
+/* Whether a list of strings has one. */
+static bool
+has_name(const List *names, const char *name)
+{
+	ListCell *cell;
+
+	foreach(cell, names)
+		if (strcmp(lfirst(cell), name) == 0)
+			return true;
+	return false;
+}
+
+/* Refuses a change of a column that a registered one needs, which is not dropped too. */
+static void
+check_registered_columns(const GuardedChange *change)
+{
+	ListCell *cell;
+
+	foreach(cell, columns_registered())
+	{
+		const TargetColumn *target = lfirst(cell);
+		const char *need = need_of(target, change->column);
+
+		if (need == NULL || !OidIsValid(target->relid) || has_name(change->dropped, target->name) ||
+			!are_related(target->relid, change->relid))
+			continue;
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("cannot %s column \"%s\" of table \"%s\"", change->verb, change->column,
+						get_rel_name(change->relid)),
+				 errdetail("The %s of registered column \"%s\" needs it: without it, the values "
+						   "of that column cannot be decrypted.",
+						   need, target->name),
+				 errhint("Decrypt that column with dbcrypt_decrypt_column() first. Where the same "
+						 "bytes come from another expression afterwards, "
+						 "dbcrypt_unregister_column() and dbcrypt_register_column() suffice.")));
+	}
+}
+
+/* Refuses a change of a column that an encrypting trigger of the relation names. */
+static void
+check_triggers(Relation rel, const GuardedChange *change)
+{
+	bool renames = strcmp(change->verb, "rename") == 0;
+
+	for (int i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
+	{
+		const Trigger *trigger = &rel->trigdesc->triggers[i];
+		char *function = get_func_name(trigger->tgfoid);
+
+		if (function == NULL || strcmp(function, "dbcrypt_encrypt_trigger") != 0 ||
+			trigger->tgnargs < 1)
+			continue;
+		if ((renames && strcmp(trigger->tgargs[0], change->column) == 0) ||
+			(trigger->tgnargs > 1 && !has_name(change->dropped, trigger->tgargs[0]) &&
+			 reads(trigger->tgargs[1], change->column)))
+			ereport(ERROR,
+					(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+					 errmsg("cannot %s column \"%s\" of table \"%s\"", change->verb, change->column,
+							RelationGetRelationName(rel)),
+					 errdetail("Encrypting trigger \"%s\" names it.", trigger->tgname),
+					 errhint("In one transaction, drop the trigger, change the column, and create "
+							 "the trigger again.")));
+	}
+}
+
+/* Refuses the change of a column in a table or in its children. */
+static void
+check_change(const GuardedChange *change)
+{
+	ListCell *cell;
+
+	check_registered_columns(change);
+	foreach(cell, column_members(change->relid, NoLock))
+	{
+		Relation rel = try_relation_open(lfirst_oid(cell), AccessShareLock);
+
+		if (rel == NULL)
+			continue;
+		check_triggers(rel, change);
+		relation_close(rel, AccessShareLock);
+	}
+}
+
+/* Whether two strings are the same, or both NULL. */
+static bool
+same_string(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/* Whether values of two registered columns are encrypted in the same way. */
+static bool
+same_registration(const TargetColumn *a, const TargetColumn *b)
+{
+	return a->scheme == b->scheme && same_string(a->aad, b->aad) &&
+		   compareJsonbContainers(&DatumGetJsonbP(options_write(&a->options))->root,
+								  &DatumGetJsonbP(options_write(&b->options))->root) == 0;
+}
+
+/* Refuses to give a child to a parent that covers its column with another registration. */
+static void
+check_attach(Oid parent, Oid child)
+{
+	List *registered = columns_registered();
+	List *children = column_members(child, NoLock);
+	ListCell *above_cell;
+
+	foreach(above_cell, registered)
+	{
+		const TargetColumn *above = lfirst(above_cell);
+		ListCell *cell;
+
+		if (!OidIsValid(above->relid) ||
+			!list_member_oid(column_members(above->relid, NoLock), parent))
+			continue;
+		foreach(cell, registered)
+		{
+			const TargetColumn *below = lfirst(cell);
+
+			if (strcmp(below->name, above->name) == 0 && list_member_oid(children, below->relid) &&
+				!same_registration(above, below))
+				ereport(ERROR,
+						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						 errmsg("table \"%s\" cannot become a child of table \"%s\"",
+								get_rel_name(child), get_rel_name(parent)),
+						 errdetail("Column \"%s\" is registered with another scheme, AAD or "
+								   "options in each of them.",
+								   above->name),
+						 errhint("Decrypt the column of the child with dbcrypt_decrypt_column() "
+								 "first, and encrypt it as that of the parent is.")));
+		}
+	}
+}
+
+/* A table by name; InvalidOid if it does not exist, which the command will report. */
+static Oid
+table_of(const RangeVar *name)
+{
+	return RangeVarGetRelid(name, NoLock, true);
+}
+
+/* The columns that ALTER TABLE drops. */
+static List *
+dropped_columns(const AlterTableStmt *statement)
+{
+	List *names = NIL;
+	ListCell *cell;
+
+	foreach(cell, statement->cmds)
+	{
+		const AlterTableCmd *command = lfirst_node(AlterTableCmd, cell);
+
+		if (command->subtype == AT_DropColumn)
+			names = lappend(names, command->name);
+	}
+	return names;
+}
+
+/* Looks at ALTER TABLE. */
+static void
+guard_alter_table(const AlterTableStmt *statement)
+{
+	GuardedChange change = {.relid = table_of(statement->relation),
+							.dropped = dropped_columns(statement)};
+	ListCell *cell;
+
+	if (!OidIsValid(change.relid))
+		return;
+	foreach(cell, statement->cmds)
+	{
+		const AlterTableCmd *command = lfirst_node(AlterTableCmd, cell);
+
+		change.column = command->name;
+		switch (command->subtype)
+		{
+			case AT_DropColumn:
+				change.verb = "drop";
+				check_change(&change);
+				break;
+			case AT_AlterColumnType:
+				change.verb = "change the type of";
+				check_change(&change);
+				break;
+			case AT_AttachPartition:
+				check_attach(change.relid, table_of(castNode(PartitionCmd, command->def)->name));
+				break;
+			case AT_AddInherit:
+				check_attach(table_of(castNode(RangeVar, command->def)), change.relid);
+				break;
+			default:
+				break;
+		}
+	}
+}
+
+void
+registry_guard(Node *command)
+{
+	if (IsA(command, AlterTableStmt) && ((AlterTableStmt *) command)->objtype == OBJECT_TABLE)
+		guard_alter_table((AlterTableStmt *) command);
+	else if (IsA(command, RenameStmt) && ((RenameStmt *) command)->renameType == OBJECT_COLUMN)
+	{
+		const RenameStmt *rename = (RenameStmt *) command;
+		GuardedChange change = {
+			.relid = table_of(rename->relation), .column = rename->subname, .verb = "rename"};
+
+		if (OidIsValid(change.relid))
+			check_change(&change);
+	}
+}

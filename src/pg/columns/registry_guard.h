@@ -1,0 +1,15 @@
+/*
+ * registry_guard.h
+ *		Refuses DDL after which values could not be decrypted.
+ */
+#ifndef DBCRYPT_REGISTRY_GUARD_H
+#define DBCRYPT_REGISTRY_GUARD_H
+
+#include "postgres.h"
+
+#include "nodes/nodes.h"
+
+/* Throws if the command, not yet begun, would make values unreadable. */
+extern void registry_guard(Node *command);
+
+#endif
