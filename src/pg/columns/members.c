@@ -40,7 +40,7 @@ column_members(Oid relid, LOCKMODE lockmode)
 }
 
 List *
-column_lock_members(Oid relid, LOCKMODE lockmode)
+column_lock_existing(Oid relid, LOCKMODE lockmode)
 {
 	List *members;
 	ListCell *cell;
@@ -48,12 +48,25 @@ column_lock_members(Oid relid, LOCKMODE lockmode)
 	(void) column_lock_ancestors(relid);
 	LockRelationOid(relid, lockmode);
 	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-						errmsg("relation with OID %u does not exist", relid)));
+	{
+		UnlockRelationOid(relid, lockmode);
+		return NIL;
+	}
 	members = column_members(relid, lockmode);
 	foreach(cell, members)
 		if (lfirst_oid(cell) != relid && isOtherTempNamespace(get_rel_namespace(lfirst_oid(cell))))
 			members = foreach_delete_current(members, cell);
+	return members;
+}
+
+List *
+column_lock_members(Oid relid, LOCKMODE lockmode)
+{
+	List *members = column_lock_existing(relid, lockmode);
+
+	if (members == NIL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("relation with OID %u does not exist", relid)));
 	return members;
 }
 
@@ -84,10 +97,11 @@ column_refuse_remote(const TargetColumn *target)
 
 	if (remote == NULL)
 		return;
-	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					errmsg("column \"%s\" of table \"%s\" has values on another server",
-						   target->name, get_rel_name(target->relid)),
-					errdetail("%s", remote),
-					errhint("Work on them with dbcrypt where they are, and name the partitions that "
-							"are here one by one.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("column \"%s\" of table \"%s\" has values on another server", target->name,
+					get_rel_name(target->relid)),
+			 errdetail("%s", remote),
+			 errhint("Work on them with dbcrypt where they are, and name the partitions that "
+					 "are here one by one.")));
 }

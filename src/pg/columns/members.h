@@ -30,6 +30,9 @@ extern List *column_members(Oid relid, LOCKMODE lockmode);
  */
 extern List *column_lock_members(Oid relid, LOCKMODE lockmode);
 
+/* The same; NIL, and nothing is locked, if the relation does not exist. */
+extern List *column_lock_existing(Oid relid, LOCKMODE lockmode);
+
 /*
  * Which of a relation and its children have their rows elsewhere, a line for each that
  * says where; NULL if all are here.

@@ -8,6 +8,7 @@
 #include "commands/tablecmds.h"
 #include "storage/lmgr.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 #include "columns/eligibility.h"
 #include "columns/expression_check.h"
@@ -64,6 +65,69 @@ columns_workable(List **left_out)
 	return workable;
 }
 
+/* Locks the tables of registered columns that are not among the locked ones, and adds them. */
+static List *
+lock_tables(List *columns, LOCKMODE lockmode, List *locked)
+{
+	ListCell *cell;
+	ListCell *member;
+
+	foreach(cell, columns)
+	{
+		Oid relid = ((TargetColumn *) lfirst(cell))->relid;
+
+		if (list_member_oid(locked, relid))
+			continue;
+		foreach(member, column_lock_existing(relid, lockmode))
+			locked = lappend_oid(locked, lfirst_oid(member));
+	}
+	return locked;
+}
+
+/* Whether the tables of all registered columns that exist are locked. */
+static bool
+are_locked(List *columns, List *locked)
+{
+	ListCell *cell;
+
+	foreach(cell, columns)
+	{
+		Oid relid = ((TargetColumn *) lfirst(cell))->relid;
+
+		if (!list_member_oid(locked, relid) &&
+			SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+			return false;
+	}
+	return true;
+}
+
+List *
+columns_lock_registered(LOCKMODE lockmode)
+{
+	Oid registry = catalog_relation("dbcrypt_columns");
+	List *locked = NIL;
+	List *columns;
+	ListCell *cell;
+
+	for (;;)
+	{
+		locked = lock_tables(columns_registered(), lockmode, locked);
+		if (ConditionalLockRelationOid(registry, ShareLock))
+		{
+			columns = columns_registered();
+			if (are_locked(columns, locked))
+				return columns;
+			UnlockRelationOid(registry, ShareLock);
+			continue;
+		}
+		foreach(cell, locked)
+			UnlockRelationOid(lfirst_oid(cell), lockmode);
+		locked = NIL;
+		LockRelationOid(registry, ShareLock);
+		UnlockRelationOid(registry, ShareLock);
+	}
+}
+
 List *
 target_open(TargetColumn *target, LOCKMODE lockmode, const char *command)
 {
@@ -73,9 +137,9 @@ target_open(TargetColumn *target, LOCKMODE lockmode, const char *command)
 	bool registered;
 
 	column_check_owner(target->relid);
+	relids = column_lock_members(target->relid, lockmode);
 	if (lockmode > AccessShareLock)
 		LockRelationOid(catalog_relation("dbcrypt_columns"), RowExclusiveLock);
-	relids = column_lock_members(target->relid, lockmode);
 	column_check_owner(target->relid);
 	if (target->attnum != InvalidAttrNumber)
 		column_refresh_name(target); /* renamed before the lock was granted, perhaps */

@@ -25,6 +25,14 @@ extern void column_resolve(TargetColumn *target);
 extern List *columns_workable(List **left_out);
 
 /*
+ * Locks the tables of all registered columns with their children, then the registry
+ * against changes; the registered columns, as they stay until the transaction ends.
+ * Whoever changes the registry has tables locked, and may want more of them: so this
+ * does not wait for the registry while it holds a table.
+ */
+extern List *columns_lock_registered(LOCKMODE lockmode);
+
+/*
  * Locks a table and its children, checks that the caller may work on the column and
  * that dbcrypt can, and completes the target from dbcrypt_columns. Returns the open
  * relations that have rows of their own.

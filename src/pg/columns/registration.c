@@ -7,6 +7,7 @@
 #include "access/relation.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -79,6 +80,8 @@ dbcrypt_unregister_column(PG_FUNCTION_ARGS)
 	char *column = NameStr(*PG_GETARG_NAME(1));
 	bool unregistered;
 
+	column_check_owner(relid);
+	LockRelationOid(relid, AccessShareLock);
 	column_check_owner(relid);
 	SPI_connect();
 	unregistered = column_unregister(relid, get_attnum(relid, column));

@@ -18,6 +18,7 @@
 #include "utils/rel.h"
 
 #include "columns/members.h"
+#include "columns/opening.h"
 #include "columns/registry.h"
 #include "columns/target.h"
 #include "core/api/keyring.h"
@@ -138,8 +139,7 @@ check_key_unused(const char *key_id)
 	ListCell *cell;
 
 	initStringInfo(&search.uses);
-	LockRelationOid(catalog_relation("dbcrypt_columns"), ShareLock);
-	foreach(cell, columns_registered())
+	foreach(cell, columns_lock_registered(ShareLock))
 	{
 		search.target = lfirst(cell);
 		if (search.target->problem)

@@ -225,7 +225,7 @@ report_progress(RotationJob *job)
 
 /*
  * Registers the column, once. A registered one is left alone, so that nothing is
- * locked: dbcrypt_revoke_key may hold the registry and wait for a relation of ours.
+ * locked.
  */
 static void
 register_column(RotationJob *job)

@@ -14,7 +14,6 @@
 #include "utils/memutils.h"
 
 #include "core/api/status.h"
-#include "support/compat.h"
 #include "support/encoding.h"
 
 /*
