@@ -191,6 +191,30 @@ write_key_file("$path.other", $k1);
 is($node->safe_psql('postgres', "SELECT dbcrypt_decrypt('$old')"), 'before',
 	'and works when the file is there');
 
+# A procedure that commits sees a new file in its next transaction.
+$node->safe_psql('postgres', q{
+	CREATE TABLE written (n int, v text);
+	CREATE PROCEDURE write_rows() LANGUAGE plpgsql AS $$ BEGIN
+		INSERT INTO written VALUES (1, dbcrypt_encrypt('x'));
+		PERFORM pg_advisory_lock(1);
+		INSERT INTO written VALUES (2, dbcrypt_encrypt('x'));
+		COMMIT;
+		INSERT INTO written VALUES (3, dbcrypt_encrypt('x'));
+	END $$;});
+my $gate = new_session($node);
+run_sql($gate, 'SELECT pg_advisory_lock(1)');
+my $writer = new_session($node);
+start_sql($writer, 'CALL write_rows()');
+$node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)})
+  or die 'the procedure does not wait';
+write_key_file("$path.other", $k2, $k1);
+$gate->quit;
+my ($out, $err) = finish_sql($writer);
+is($err, '', 'a procedure writes on');
+$writer->quit;
+is($node->safe_psql('postgres', 'SELECT n, dbcrypt_key_id(v) FROM written ORDER BY n'),
+	join("\n", '1|' . key_id($k1), '2|' . key_id($k1), '3|' . key_id($k2)), 'a new file counts from its next transaction on');
+
 $session->quit;
 $node->stop;
 my $log = slurp_file($node->logfile);

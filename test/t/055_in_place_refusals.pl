@@ -53,6 +53,21 @@ like($err, qr/The table is published/, 'published half way: and says why');
 check_table($node, 't', 'published half way');
 is($node->safe_psql('postgres', 'SELECT count(DISTINCT dbcrypt_key_id(c)) FROM t'), 2, 'published half way: under both keys');
 
+$node->safe_psql('postgres', 'DROP PUBLICATION p');
+
+# So does a logical slot that appears half way, as pg_squeeze makes one.
+write_key_file(key_file($node), key_hex(2), key_hex(1));
+$run = start_rotation($node, 't', endless($node, 't'));
+wait_for_rotation($node, 0.01, $run) or die 'the rotation has ended';
+$node->safe_psql('postgres', "SELECT pg_create_logical_replication_slot('late', 'test_decoding')");
+($rc, undef, $err) = finish_rotation($run);
+isnt($rc, 0, 'a slot half way: refused');
+like($err, qr/Replication slot "late" decodes the changes of this database/, 'a slot half way: and says why');
+check_table($node, 't', 'a slot half way');
+$node->safe_psql('postgres', "SELECT pg_drop_replication_slot('late')");
+write_key_file(key_file($node), key_hex(1), key_hex(2));
+$node->safe_psql('postgres', 'CREATE PUBLICATION p FOR ALL TABLES');
+
 # The hint is right.
 $node->safe_psql('postgres', "CALL dbcrypt_rotate_online('t', 'c')");
 check_table($node, 't', 'the way that can', id => $new_id);
