@@ -175,6 +175,9 @@ CREATE FUNCTION dbcrypt_census(INOUT "table" regclass DEFAULT NULL,
     OUT examples text[], OUT detail text)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
+CREATE FUNCTION dbcrypt_databases(key_id text, OUT database name, OUT state text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 
 ---------------------------------------------------------------------
 -- Columns of other applications
@@ -305,6 +308,7 @@ REVOKE EXECUTE ON FUNCTION
     dbcrypt_census_add(internal, tid, VARIADIC "any"), dbcrypt_census_combine(internal, internal),
     dbcrypt_census_serialize(internal), dbcrypt_census_deserialize(bytea, internal),
     dbcrypt_census_values(tid, VARIADIC "any"), dbcrypt_census(regclass),
+    dbcrypt_databases(text),
     dbcrypt_keys_changed(), dbcrypt_columns_bind(),
     dbcrypt_columns_prepare(), dbcrypt_columns_follow(),
     dbcrypt_register_keys(), dbcrypt_revoke_key(text), dbcrypt_reinstate_key(text),

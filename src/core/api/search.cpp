@@ -36,7 +36,8 @@ dbcrypt_sample_merge(dbcrypt_sample *sample, const dbcrypt_sample *other) noexce
 }
 
 bool
-dbcrypt_sample_looks_encrypted(const dbcrypt_sample *sample, bool has_companion) noexcept
+dbcrypt_sample_looks_encrypted(const dbcrypt_sample *sample, bool has_companion,
+							   uint32_t *decoded) noexcept
 {
-	return sample_looks_random(*sample, has_companion);
+	return sample_looks_random(*sample, has_companion, decoded);
 }

@@ -28,19 +28,20 @@ typedef struct dbcrypt_found
 bool dbcrypt_search_envelope(const uint8_t *text, size_t size, size_t from,
 							 dbcrypt_found *found) DBCRYPT_NOEXCEPT;
 
-/* Adds a value to a sample; does nothing once that is full. */
+/* Counts a value, and adds it to the sample if it is its turn. */
 void dbcrypt_sample_add(dbcrypt_sample *sample, dbcrypt_encoding encoding, const uint8_t *value,
 						size_t size) DBCRYPT_NOEXCEPT;
 
-/* Adds what another sample holds, as far as there is room. */
+/* Adds what another sample holds. */
 void dbcrypt_sample_merge(dbcrypt_sample *sample, const dbcrypt_sample *other) DBCRYPT_NOEXCEPT;
 
 /*
  * Whether the values look like ciphertext: a hint, no proof. has_companion: a column
- * beside them is named as that of a nonce, a salt or a key.
+ * beside them is named as that of a nonce, a salt or a key. *decoded: how many of
+ * sample->values may be ciphertext.
  */
-bool dbcrypt_sample_looks_encrypted(const dbcrypt_sample *sample,
-									bool has_companion) DBCRYPT_NOEXCEPT;
+bool dbcrypt_sample_looks_encrypted(const dbcrypt_sample *sample, bool has_companion,
+									uint32_t *decoded) DBCRYPT_NOEXCEPT;
 
 #ifdef __cplusplus
 }

@@ -21,11 +21,14 @@ namespace
 /* Shorter values are nonces, salts and small digests: nonce and tag have 28 bytes. */
 constexpr size_t least_size = 28;
 constexpr size_t prefix_size = 16;
+constexpr size_t least_kept = 16;
 /* As much of a value is decoded; a longer one is whole groups cut there. */
 constexpr size_t decoded_limit = 120;
-constexpr uint32_t least_values = 4;
+/* Fewer bytes do not tell random ones from text that happens to be base64. */
+constexpr double least_bytes = 128;
+constexpr uint32_t least_distinct = 2;
 
-constexpr uint32_t digest_sizes[] = {16, 20, 32, 48, 64};
+constexpr uint32_t digest_sizes[] = {16, 20, 28, 32, 48, 64};
 
 using namespace std::string_view_literals;
 
@@ -171,35 +174,78 @@ decode(dbcrypt_encoding encoding, Bytes value, Decoded *out)
 	return decode_hex(value, out) || decode_base64(value, out);
 }
 
-/* Pearson's chi-square of the bytes of all distinct values, and how many those are. */
-double
-chi_square(const dbcrypt_sample &sample, uint32_t *distinct)
+/* The kept bytes of all distinct values together. */
+struct Distribution
 {
 	std::array<uint32_t, 256> counts{};
-	double total = 0;
-	double squares = 0;
+	double bytes = 0;
+	uint32_t distinct = 0;
+};
 
-	*distinct = 0;
-	for (uint32_t i = 0; i < sample.decoded; i++)
+Distribution
+distribution_of(const dbcrypt_sample &sample)
+{
+	Distribution sum;
+
+	for (uint32_t i = 0; i < sample.values; i++)
 	{
 		const auto same = [&](uint32_t j)
 		{
-			return sample.sizes[i] == sample.sizes[j] &&
-				   std::memcmp(sample.bytes[i], sample.bytes[j], sample.sizes[i]) == 0;
+			return sample.kept[i] == sample.kept[j] &&
+				   std::memcmp(sample.bytes[i], sample.bytes[j], sample.kept[i]) == 0;
 		};
 		uint32_t j = 0;
 		while (j < i && !same(j))
 			j++;
-		if (j < i)
+		if (j < i || sample.kept[i] == 0)
 			continue;
-		++*distinct;
-		for (uint32_t k = 0; k < sample.sizes[i]; k++)
-			counts[sample.bytes[i][k]]++;
-		total += sample.sizes[i];
+		sum.distinct++;
+		for (uint32_t k = 0; k < sample.kept[i]; k++)
+			sum.counts[sample.bytes[i][k]]++;
+		sum.bytes += sample.kept[i];
 	}
-	for (const uint32_t count : counts)
+	return sum;
+}
+
+double
+chi_square(const Distribution &sum)
+{
+	double squares = 0;
+
+	for (const uint32_t count : sum.counts)
 		squares += static_cast<double>(count) * count;
-	return total > 0 ? squares * 256 / total - total : 0;
+	return squares * 256 / sum.bytes - sum.bytes;
+}
+
+/* Drops every second value of a full sample. */
+void
+thin_out(dbcrypt_sample *sample)
+{
+	for (uint32_t i = 0; i < sample->values / 2; i++)
+	{
+		sample->sizes[i] = sample->sizes[size_t{2} * i];
+		sample->kept[i] = sample->kept[size_t{2} * i];
+		std::memcpy(sample->bytes[i], sample->bytes[size_t{2} * i], DBCRYPT_SAMPLE_BYTES);
+	}
+	sample->values /= 2;
+	sample->stride = 2 * std::max<uint32_t>(sample->stride, 1);
+}
+
+/* Whether all values that may be ciphertext have the size of a digest. */
+bool
+are_digests(const dbcrypt_sample &sample)
+{
+	uint32_t size = 0;
+
+	for (uint32_t i = 0; i < sample.values; i++)
+	{
+		if (size == 0)
+			size = sample.sizes[i];
+		if (sample.sizes[i] != 0 && sample.sizes[i] != size)
+			return false;
+	}
+	return std::find(std::begin(digest_sizes), std::end(digest_sizes), size) !=
+		   std::end(digest_sizes);
 }
 
 } // namespace
@@ -209,64 +255,54 @@ sample_add(dbcrypt_sample *sample, dbcrypt_encoding encoding, Bytes value)
 {
 	Decoded decoded{};
 
-	if (sample->values >= DBCRYPT_SAMPLE_VALUES || value.empty())
+	if (value.empty() || sample->seen++ % std::max<uint32_t>(sample->stride, 1) != 0)
 		return;
-	sample->values++;
+	if (sample->values == DBCRYPT_SAMPLE_VALUES)
+		thin_out(sample);
+	const uint32_t at = sample->values++;
+	sample->sizes[at] = 0;
+	sample->kept[at] = 0;
 	if (!decode(encoding, value, &decoded) || decoded.size < least_size)
 		return;
 	const size_t known = std::min(decoded.size, decoded_limit);
 	if (is_file({decoded.bytes.data(), known}))
 		return;
-	const size_t from = std::min(prefix_size, known - least_size);
+	const size_t from = std::min(prefix_size, known - least_kept);
 	const size_t kept = std::min<size_t>(known - from, DBCRYPT_SAMPLE_BYTES);
-	std::copy_n(decoded.bytes.begin() + static_cast<ptrdiff_t>(from), kept,
-				sample->bytes[sample->decoded]);
-	sample->sizes[sample->decoded++] = static_cast<uint8_t>(kept);
-	if (sample->decoded == 1)
-		sample->size = static_cast<uint32_t>(std::min<size_t>(decoded.size, UINT32_MAX));
-	if (decoded.size == sample->size)
-		sample->same_size++;
+	std::copy_n(decoded.bytes.begin() + static_cast<ptrdiff_t>(from), kept, sample->bytes[at]);
+	sample->sizes[at] = static_cast<uint32_t>(std::min<size_t>(decoded.size, UINT32_MAX));
+	sample->kept[at] = static_cast<uint8_t>(kept);
 }
 
 void
 sample_merge(dbcrypt_sample *sample, const dbcrypt_sample &other)
 {
-	if (sample->decoded == 0)
+	sample->seen += other.seen;
+	for (uint32_t i = 0; i < other.values; i++)
 	{
-		sample->size = other.size;
-		sample->same_size = other.same_size;
-	}
-	else if (sample->size == other.size)
-		sample->same_size += other.same_size;
-	sample->values += other.values;
-	for (uint32_t i = 0; i < other.decoded; i++)
-	{
-		if (sample->decoded == DBCRYPT_SAMPLE_VALUES)
-		{
-			/* As if the rest had not been looked at. */
-			sample->values -= other.decoded - i;
-			sample->same_size = std::min(sample->same_size, sample->decoded);
-			return;
-		}
-		sample->sizes[sample->decoded] = other.sizes[i];
-		std::memcpy(sample->bytes[sample->decoded++], other.bytes[i], DBCRYPT_SAMPLE_BYTES);
+		if (sample->values == DBCRYPT_SAMPLE_VALUES)
+			thin_out(sample);
+		const uint32_t at = sample->values++;
+		sample->sizes[at] = other.sizes[i];
+		sample->kept[at] = other.kept[i];
+		std::memcpy(sample->bytes[at], other.bytes[i], DBCRYPT_SAMPLE_BYTES);
 	}
 }
 
 bool
-sample_looks_random(const dbcrypt_sample &sample, bool has_companion)
+sample_looks_random(const dbcrypt_sample &sample, bool has_companion, uint32_t *decoded)
 {
 	/* 255 degrees of freedom: mean 255, deviation 22.6. Five deviations are allowed. */
 	constexpr double limit = 368;
-	uint32_t distinct;
 
-	if (sample.decoded < least_values || sample.decoded * 20 < sample.values * 19)
+	*decoded = 0;
+	for (uint32_t i = 0; i < sample.values; i++)
+		*decoded += sample.sizes[i] != 0 ? 1 : 0;
+	if (*decoded == 0 || *decoded * 20 < sample.values * 19 ||
+		(!has_companion && are_digests(sample)))
 		return false;
-	if (!has_companion && sample.same_size == sample.decoded &&
-		std::find(std::begin(digest_sizes), std::end(digest_sizes), sample.size) !=
-			std::end(digest_sizes))
-		return false;
-	return chi_square(sample, &distinct) < limit && distinct >= least_values;
+	const Distribution sum = distribution_of(sample);
+	return sum.distinct >= least_distinct && sum.bytes >= least_bytes && chi_square(sum) < limit;
 }
 
 } // namespace dbcrypt

@@ -10,14 +10,17 @@
 #define DBCRYPT_SAMPLE_VALUES 128
 #define DBCRYPT_SAMPLE_BYTES 64
 
-/* A sample of a column's values. Starts zeroed; can be copied and moved as bytes. */
+/*
+ * A sample of a column's values, taken at even distances. Starts zeroed; can be copied
+ * and moved as bytes.
+ */
 typedef struct dbcrypt_sample
 {
-	uint32_t values;					  /* looked at */
-	uint32_t decoded;					  /* of these, decoded to enough bytes of no known format */
-	uint32_t size;						  /* of the first decoded one */
-	uint32_t same_size;					  /* how many decoded ones have that size */
-	uint8_t sizes[DBCRYPT_SAMPLE_VALUES]; /* bytes kept of each decoded one */
+	uint64_t seen;						   /* values, empty ones aside */
+	uint32_t stride;					   /* each so-manieth is in the sample; 0: each */
+	uint32_t values;					   /* in the sample */
+	uint32_t sizes[DBCRYPT_SAMPLE_VALUES]; /* of each, decoded; 0 if it is no ciphertext */
+	uint8_t kept[DBCRYPT_SAMPLE_VALUES];   /* bytes of it that follow */
 	uint8_t bytes[DBCRYPT_SAMPLE_VALUES][DBCRYPT_SAMPLE_BYTES];
 } dbcrypt_sample;
 

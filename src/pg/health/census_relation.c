@@ -142,17 +142,18 @@ add_sample(CensusRelation *relation, TupleDesc desc, Form_pg_attribute attribute
 {
 	const char *name = NameStr(attribute->attname);
 	CensusRow *row;
+	uint32_t decoded;
 
 	if (!relation->census->request->looks_encrypted ||
 		census_registered_column(relation->census, relation->relid, name) ||
-		!dbcrypt_sample_looks_encrypted(sample, has_companion(desc, name)))
+		!dbcrypt_sample_looks_encrypted(sample, has_companion(desc, name), &decoded))
 		return;
 	row = census_row(relation, attribute->attnum, name, "", CENSUS_LOOKS_ENCRYPTED);
-	row->values = sample->decoded;
+	row->values = (int64) sample->seen;
 	census_set_detail(
 		relation, row,
-		psprintf("a hint, not a proof: of %u values looked at, %u decode to random bytes",
-				 sample->values, sample->decoded));
+		psprintf("a hint, not a proof: of %u values in the sample, %u decode to random bytes",
+				 sample->values, decoded));
 }
 
 /* Searches some columns of a relation with one query, and adds what it finds. */

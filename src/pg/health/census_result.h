@@ -32,7 +32,7 @@ typedef struct CensusRow
 	char key_id[DBCRYPT_KEY_ID_LEN + 1]; /* "" where nothing tells */
 	CensusState state;
 	bool registered;   /* the place belongs to a registered column's table */
-	int64 values;	   /* envelopes, or values that look encrypted in the sample */
+	int64 values;	   /* envelopes, or all values of a column that looks encrypted */
 	int64 not_opening; /* of these, those that no loaded key opens; see CensusRequest */
 	int nexamples;
 	const char *examples[CENSUS_EXAMPLES]; /* ctids, or OIDs of large objects */
