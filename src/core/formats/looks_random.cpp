@@ -217,6 +217,17 @@ chi_square(const Distribution &sum)
 	return squares * 256 / sum.bytes - sum.bytes;
 }
 
+/*
+ * Whether value number n is taken: one of so many, but not at even distances, since
+ * what is stored may alternate.
+ */
+bool
+is_its_turn(uint64_t n, uint32_t stride)
+{
+	constexpr uint64_t golden_ratio = 0x9E3779B97F4A7C15;
+	return stride <= 1 || (n * golden_ratio >> 40) % stride == 0;
+}
+
 /* Drops every second value of a full sample. */
 void
 thin_out(dbcrypt_sample *sample)
@@ -255,7 +266,7 @@ sample_add(dbcrypt_sample *sample, dbcrypt_encoding encoding, Bytes value)
 {
 	Decoded decoded{};
 
-	if (value.empty() || sample->seen++ % std::max<uint32_t>(sample->stride, 1) != 0)
+	if (value.empty() || !is_its_turn(sample->seen++, sample->stride))
 		return;
 	if (sample->values == DBCRYPT_SAMPLE_VALUES)
 		thin_out(sample);

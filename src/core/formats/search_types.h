@@ -11,13 +11,13 @@
 #define DBCRYPT_SAMPLE_BYTES 64
 
 /*
- * A sample of a column's values, taken at even distances. Starts zeroed; can be copied
- * and moved as bytes.
+ * A sample of a column's values, from all of it. Starts zeroed; can be copied and moved
+ * as bytes.
  */
 typedef struct dbcrypt_sample
 {
 	uint64_t seen;						   /* values, empty ones aside */
-	uint32_t stride;					   /* each so-manieth is in the sample; 0: each */
+	uint32_t stride;					   /* one of so many is taken; 0: each */
 	uint32_t values;					   /* in the sample */
 	uint32_t sizes[DBCRYPT_SAMPLE_VALUES]; /* of each, decoded; 0 if it is no ciphertext */
 	uint8_t kept[DBCRYPT_SAMPLE_VALUES];   /* bytes of it that follow */
