@@ -71,6 +71,13 @@ my @statements = (
 	[ 'CREATE FUNCTION', q{CREATE FUNCTION f() RETURNS int LANGUAGE sql SET dbcrypt.keys = '%KEY%' AS 'SELECT 1'} ],
 	[ 'SET without the privilege', q{SET ROLE other; SET dbcrypt.keys = '%KEY%'; RESET ROLE} ],
 	[ 'set_config without the privilege', q{SET ROLE other; SELECT set_config('dbcrypt.keys', '%KEY%', false); RESET ROLE} ],
+	[ 'a misspelt name', q{SET dbcrypt.kyes = '%KEY%'} ],
+	[ 'a name cut short', q{SET dbcrypt.key = '%KEY%'} ],
+	[ 'the setting of ids', q{SET dbcrypt.decrypt_keys = '%KEY%'} ],
+	[ 'the setting of a file', q{SET dbcrypt.key_file = '%KEY%'} ],
+	[ 'a comment in the name', q{SET dbcrypt/**/./* x */keys = '%KEY%'} ],
+	[ 'an escape in the name', q{SET U&"dbcr\\0079pt".U&"k\\0065ys" = '%KEY%'} ],
+	[ 'a name in two pieces', q{SELECT set_config('dbcrypt.'||'keys', '%KEY%', false)} ],
 	[ 'a key that is already loaded', q{SET dbcrypt.keys = '%KEY%'; SELECT dbcrypt_generate_key() <> '%KEY%'; SELECT '%KEY%'::int} ],
 );
 

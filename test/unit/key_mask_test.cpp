@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <ctime>
+
 #include "support.h"
 
 using namespace test;
@@ -77,4 +80,64 @@ TEST(KeyMask, TextKeys)
 	TestRing other("text:short");
 	EXPECT_EQ(masked("a text:short b", other), "a ********** b");
 	EXPECT_EQ(masked("a text:shorter b", other, 0), "a text:shorter b");
+}
+
+TEST(KeyMask, LiteralsAreWholeKeysOnly)
+{
+	const auto literals = [](std::string text, size_t expected)
+	{
+		EXPECT_EQ(dbcrypt_mask_key_literals(text.data(), text.size()), expected) << text;
+		return text;
+	};
+	EXPECT_EQ(literals("SET dbcrypt.kyes = '" + hex_key(1) + "', '" + base64_key + "'", 2),
+			  "SET dbcrypt.kyes = '" + stars(64) + "', '" + stars(44) + "'");
+	EXPECT_EQ(literals("'text:abc'", 1), "'********'");
+	for (const std::string &text : {hex_key(1) + "0", hex_key(1).substr(1), base64_key.substr(1),
+									"a" + base64_key, std::string(44, 'A')})
+		EXPECT_EQ(literals(text, 0), text);
+}
+
+TEST(KeyMask, ManyKeysInARing)
+{
+	std::string list;
+	for (int i = 1; i < 200; i++)
+		list += hex_key(static_cast<uint8_t>(i)) + (i < 199 ? "," : "");
+	TestRing ring(list);
+	EXPECT_EQ(masked("x" + hex_key(150) + "y", ring), "x" + stars(64) + "y");
+	EXPECT_EQ(masked(list, ring, 199).find_first_not_of("*,"), std::string::npos);
+}
+
+/*
+ * Time grows with the size of the text, whatever it is made of: CPU time, the best of
+ * some tries, of a text and of one eight times as long. Quadratic would be 64 times.
+ */
+TEST(KeyMask, TimeIsLinear)
+{
+	TestRing ring(hex_key(0x61) + "," + base64_key + ",text:short");
+	for (const std::string piece : {" ", "\"", "'", "0", "a1", "A", "=", "text:", "text:a",
+									"dbcrypt", "dbcrypt.", "/*", "--", "61", "YWFh", "*"})
+		for (int how = 0; how < 3; how++)
+		{
+			const auto seconds = [&](size_t size)
+			{
+				double best = 1e9;
+				for (int i = 0; i < 3; i++)
+				{
+					std::string text;
+					while (text.size() < size)
+						text += piece;
+					const clock_t start = std::clock();
+					if (how == 2)
+						dbcrypt_mask_key_literals(text.data(), text.size());
+					else
+						dbcrypt_mask_keys(text.data(), text.size(),
+										  how == 1 ? static_cast<const dbcrypt_ring *>(ring)
+												   : nullptr);
+					best = std::min(best, static_cast<double>(std::clock() - start));
+				}
+				return best / CLOCKS_PER_SEC;
+			};
+			const double small = seconds(1U << 17);
+			EXPECT_LT(seconds(1U << 20), 24 * small + 0.05) << piece << ", " << how;
+		}
 }

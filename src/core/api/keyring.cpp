@@ -156,6 +156,19 @@ dbcrypt_mask_keys(char *text, size_t size, const dbcrypt_ring *only) noexcept
 	return masked;
 }
 
+size_t
+dbcrypt_mask_key_literals(char *text, size_t size) noexcept
+{
+	size_t masked = 0;
+	(void) exception_boundary(
+		[&]
+		{
+			masked = mask_key_literals({text, size});
+			return DBCRYPT_OK;
+		});
+	return masked;
+}
+
 dbcrypt_status
 dbcrypt_make_canary(dbcrypt_ring *ring, size_t i, char out[DBCRYPT_CANARY_SIZE + 1]) noexcept
 {

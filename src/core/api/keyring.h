@@ -106,6 +106,12 @@ dbcrypt_status dbcrypt_generate_key(char out[45]) DBCRYPT_NOEXCEPT;
  */
 size_t dbcrypt_mask_keys(char *text, size_t size, const dbcrypt_ring *only) DBCRYPT_NOEXCEPT;
 
+/*
+ * The same of what is written exactly as a key is: 64 hex digits, the base64 of 32
+ * bytes, text: with what follows it.
+ */
+size_t dbcrypt_mask_key_literals(char *text, size_t size) DBCRYPT_NOEXCEPT;
+
 /* Size of a canary: 40 + 7 bytes as base64. */
 #define DBCRYPT_CANARY_SIZE 64
 

@@ -48,6 +48,29 @@ run_at(std::span<const char> text, size_t at, bool (*belongs)(char))
 	return end - at;
 }
 
+/* Calls mask_run(at, size) for each run of such characters; the sum of what it returns. */
+template <typename MaskRun>
+size_t
+for_each_run(std::span<const char> text, bool (*belongs)(char), MaskRun &&mask_run)
+{
+	size_t masked = 0;
+	for (size_t at = 0; at < text.size();)
+	{
+		const size_t size = run_at(text, at, belongs);
+		if (size > 0)
+			masked += mask_run(at, size);
+		at += size + 1;
+	}
+	return masked;
+}
+
+/* Whether the padding of the base64 of 32 bytes is here. */
+bool
+is_padded(std::span<const char> text, size_t at)
+{
+	return at < text.size() && text[at] == '=';
+}
+
 bool
 is_key(std::span<const char> text, const Keyring &keyring)
 {
@@ -105,13 +128,46 @@ mask_suspects(std::span<char> text)
 	return masked;
 }
 
+/* Which first two bytes the keys of a ring have: rules out nearly every place in a hex run. */
+class FirstBytes
+{
+public:
+	explicit FirstBytes(const Keyring &keyring) : seen_(1U << 16)
+	{
+		const auto seen = reveal_secret(seen_);
+		std::fill(seen.begin(), seen.end(), uint8_t{0});
+		for (size_t i = 0; i < keyring.size(); i++)
+		{
+			const auto key = reveal_secret(keyring.at(i).bytes());
+			seen[static_cast<size_t>(key[0] << 8 | key[1])] = 1;
+		}
+	}
+
+	/* Whether a key may begin with these hex digits, of which there are four. */
+	bool may_begin(const char *digits) const
+	{
+		size_t first = 0;
+		for (size_t i = 0; i < 4; i++)
+			first = first << 4 | hex_value(digits[i]);
+		return reveal_secret(seen_)[first] != 0;
+	}
+
+private:
+	static size_t hex_value(char c)
+	{
+		return static_cast<size_t>(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
+	}
+
+	Secret seen_;
+};
+
 /* Masks the ring's hex keys wherever they stand in a run. */
 size_t
-mask_hex(std::span<char> run, const Keyring &keyring)
+mask_hex(std::span<char> run, const Keyring &keyring, const FirstBytes &first)
 {
 	size_t masked = 0;
 	for (size_t at = 0; at + hex_size <= run.size();)
-		if (is_key(run.subspan(at, hex_size), keyring))
+		if (first.may_begin(run.data() + at) && is_key(run.subspan(at, hex_size), keyring))
 		{
 			masked += mask(run.subspan(at, hex_size));
 			at += hex_size;
@@ -127,13 +183,14 @@ mask_text_keys(std::span<char> text, const Keyring *only)
 {
 	size_t masked = 0;
 	const std::string_view all(text.data(), text.size());
+	size_t end = 0; /* of the last candidate; others within it end there too */
 	for (size_t at = all.find(text_key_prefix); at != all.npos;
 		 at = all.find(text_key_prefix, at + 1))
 	{
 		if (only == nullptr && at > 0 && is_base64(text[at - 1]))
 			continue;
 		const size_t start = at + text_key_prefix.size();
-		size_t end = start;
+		end = std::max(end, start);
 		while (end < text.size() && !ends_text_key(text[end]))
 			end++;
 		if (end > start && (only == nullptr || is_key(text.subspan(at, end - at), *only)))
@@ -151,25 +208,35 @@ mask_keys(std::span<char> text, const Keyring *only)
 	if (only == nullptr)
 		return masked + mask_suspects(text);
 
-	for (size_t at = 0; at < text.size();)
-	{
-		const size_t size = run_at(text, at, is_hex);
-		masked += mask_hex(text.subspan(at, size), *only);
-		at += size + 1;
-	}
-	for (size_t at = 0; at < text.size();)
-	{
-		const size_t size = run_at(text, at, is_base64);
-		const size_t end = at + size;
-		if (size >= base64_size - 1 && end < text.size() && text[end] == '=')
-		{
-			const auto candidate = text.subspan(end + 1 - base64_size, base64_size);
-			if (is_key(candidate, *only))
-				masked += mask(candidate);
-		}
-		at = end + 1;
-	}
-	return masked;
+	const FirstBytes first(*only);
+	masked += for_each_run(text, is_hex,
+						   [&](size_t at, size_t size)
+						   { return mask_hex(text.subspan(at, size), *only, first); });
+	return masked + for_each_run(text, is_base64,
+								 [&](size_t at, size_t size)
+								 {
+									 if (!is_padded(text, at + size) || size < base64_size - 1)
+										 return size_t{0};
+									 const auto candidate =
+										 text.subspan(at + size + 1 - base64_size, base64_size);
+									 return is_key(candidate, *only) ? mask(candidate) : 0;
+								 });
+}
+
+size_t
+mask_key_literals(std::span<char> text)
+{
+	return mask_text_keys(text, nullptr) +
+		   for_each_run(text, is_base64,
+						[&](size_t at, size_t size)
+						{
+							const auto run = text.subspan(at, size);
+							if (size == base64_size - 1 && is_padded(text, at + size))
+								return mask(text.subspan(at, base64_size));
+							if (size == hex_size && std::all_of(run.begin(), run.end(), is_hex))
+								return mask(run);
+							return size_t{0};
+						});
 }
 
 } // namespace dbcrypt

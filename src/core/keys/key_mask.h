@@ -15,6 +15,9 @@ namespace dbcrypt
 /* See dbcrypt_mask_keys. */
 size_t mask_keys(std::span<char> text, const Keyring *only);
 
+/* See dbcrypt_mask_key_literals. */
+size_t mask_key_literals(std::span<char> text);
+
 } // namespace dbcrypt
 
 #endif
