@@ -68,8 +68,8 @@ foreach my $case (
 	[ "echo $literal; kill -9 \$\$", qr/dbcrypt.key_command failed\nDETAIL:  child process (?:was terminated by signal 9|exited with exit code 137)/, 'a command that is killed' ],
 	[ 'head -c 70000 /dev/zero', qr/dbcrypt.key_command printed more than 64 kB/, 'a command that prints too much' ],
 	[ 'head -c 7000000 /dev/zero 2>/dev/null; true', qr/dbcrypt.key_command printed more than 64 kB/, 'a command that prints far too much' ],
-	[ ':', qr/dbcrypt.key_command ".*" contains no key/, 'a command that prints nothing' ],
-	[ "echo $literal; echo ${literal}0", qr/invalid key in dbcrypt.key_command\nDETAIL:  Line 2 of ".*" is neither/, 'a command that prints no key' ],
+	[ ':', qr/dbcrypt.key_command printed no key/, 'a command that prints nothing' ],
+	[ "echo $literal; echo ${literal}0", qr/invalid key in dbcrypt.key_command\nDETAIL:  Line 2 of what it printed is neither/, 'a command that prints no key' ],
 	)
 {
 	my ($script, $error, $name) = @$case;
@@ -79,7 +79,66 @@ foreach my $case (
 set_command('sleep 600');
 like(psql_error($node, q{SET statement_timeout = '100ms'; SELECT dbcrypt_encrypt('x')}),
 	qr/ERROR:  canceling statement due to statement timeout/, 'a command that hangs can be cancelled');
+
+# What ignores signals, and what outlives its shell, is ended all the same.
+my $pids = $node->basedir . '/pids';
+my $stubborn = qq{trap '' INT TERM HUP; echo \$\$ >>'$pids'; while :; do sleep 1; done};
+sub all_ended
+{
+	my ($name) = @_;
+	my @left = split /\n/, slurp_file($pids);
+	for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		@left = grep { `ps -o stat= -p $_` =~ /^[^Z]/ } @left;
+		last unless @left;
+		select undef, undef, undef, 0.1;
+	}
+	is_deeply(\@left, [], $name);
+	unlink $pids;
+	return;
+}
+set_command($stubborn);
+like(psql_error($node, q{SET statement_timeout = '500ms'; SELECT dbcrypt_encrypt('x')}),
+	qr/ERROR:  canceling statement due to statement timeout/, 'a command that ignores signals can be cancelled');
+all_ended('... and is ended');
+my $victim = new_session($node);
+my $victim_pid = $victim->query_safe('SELECT pg_backend_pid()');
+start_sql($victim, q{SELECT dbcrypt_encrypt('x')});
+select undef, undef, undef, 0.1 until -s $pids;
+$node->safe_psql('postgres', "SELECT pg_terminate_backend($victim_pid)");
+is($node->poll_query_until('postgres', "SELECT count(*) FROM pg_stat_activity WHERE pid = $victim_pid", '0'),
+	1, 'a session in such a command can be terminated');
+all_ended('... which ends the command');
+eval { $victim->quit };
+set_command("($stubborn) & echo $k1; sleep 1");
+is(ring($node), ids($k1), 'a child that holds the pipe is not waited for');
+all_ended('... and is ended');
+$node->append_conf('postgresql.conf', "dbcrypt.key_command_timeout = '300ms'");
+$node->reload;
+$node->poll_query_until('postgres', 'SHOW dbcrypt.key_command_timeout', '300ms');
+set_command($stubborn);
+like(psql_error($node, q{SELECT dbcrypt_encrypt('x')}),
+	qr/ERROR:  dbcrypt.key_command took longer than 300 ms\nHINT:  See dbcrypt.key_command_timeout/, 'a command has a time limit');
+all_ended('... at which it is ended');
+$node->append_conf('postgresql.conf', "dbcrypt.key_command_timeout = '30s'");
+
+# The command may hold a password: no error shows it, nor does the log.
+foreach my $case ([ 'exit 3', 'fails' ], [ ':', 'prints nothing' ], [ 'echo nonsense', 'prints no key' ])
+{
+	my ($script, $name) = @$case;
+	$node->append_conf('postgresql.conf', "dbcrypt.key_command = 'TOKEN=s3cr3t_$name; $script'" =~ s/ (?=nothing|no key;)/_/gr);
+	$node->reload;
+	$node->poll_query_until('postgres', "SELECT current_setting('dbcrypt.key_command') LIKE '%$script'", 't');
+	my $err = psql_error($node, q{\set VERBOSITY verbose
+SELECT dbcrypt_encrypt('x')});
+	like($err, qr/dbcrypt.key_command/, "a command that $name: an error");
+	unlike($err, qr/s3cr3t/, '... without the command');
+}
+$node->append_conf('postgresql.conf', "dbcrypt.key_command = 'sh $command'");
+$node->reload;
+$node->poll_query_until('postgres', 'SHOW dbcrypt.key_command', "sh $command");
 my $log = slurp_file($node->logfile);
+unlike($log, qr/s3cr3t/, 'no password of a command is in the log');
 unlike($log, qr/$literal/i, 'what a command printed is not in the log');
 
 write_key_file(key_file($node), $k2);

@@ -7,12 +7,12 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
-#include "storage/fd.h"
 #include "utils/inval.h"
 
 #include "core/api/keyring.h"
 #include "core/api/status.h"
 #include "keys/key_catalog.h"
+#include "keys/key_command.h"
 #include "keys/loaded_ring.h"
 #include "keys/session_keyring.h"
 #include "keys/settings.h"
@@ -41,21 +41,23 @@ static Oid keys_relid = InvalidOid;
 static uint64 keys_changes = 1;
 static uint64 states_read = 0;
 
-/* Throws the error of a key source; path is a file, a directory or a command. */
+/* Throws the error of a key source: a file, a directory, or with path NULL a command. */
 pg_noreturn static void
 raise_source(dbcrypt_status status, const char *setting, const char *path,
 			 const dbcrypt_source_error *error)
 {
-	char *name = error->file[0] ? psprintf("%s/%s", path, error->file) : pstrdup(path);
+	const char *name = path;
 
+	if (path && error->file[0])
+		name = psprintf("%s/%s", path, error->file);
 	switch (status)
 	{
 		case DBCRYPT_BAD_KEY:
 			ereport(ERROR,
 					(errcode(ERRCODE_CONFIG_FILE_ERROR), errmsg("invalid key in %s", setting),
-					 errdetail("Line %d of \"%s\" is neither 64 hex digits nor the base64 of 32 "
+					 errdetail("Line %d of %s is neither 64 hex digits nor the base64 of 32 "
 							   "bytes.",
-							   error->line, name)));
+							   error->line, name ? psprintf("\"%s\"", name) : "what it printed")));
 			break;
 		case DBCRYPT_KEY_FILE_MISSING:
 			ereport(ERROR, (errcode(ERRCODE_CONFIG_FILE_ERROR),
@@ -80,7 +82,8 @@ raise_source(dbcrypt_status status, const char *setting, const char *path,
 			break;
 		case DBCRYPT_KEY_FILE_EMPTY:
 			ereport(ERROR, (errcode(ERRCODE_CONFIG_FILE_ERROR),
-							errmsg("%s \"%s\" contains no key", setting, name)));
+							name ? errmsg("%s \"%s\" contains no key", setting, name)
+								 : errmsg("%s printed no key", setting)));
 			break;
 		case DBCRYPT_KEY_FILE_UNREADABLE:
 			ereport(ERROR, (errcode(ERRCODE_CONFIG_FILE_ERROR),
@@ -90,38 +93,6 @@ raise_source(dbcrypt_status status, const char *setting, const char *path,
 			break;
 	}
 	raise_status(status, DBCRYPT_ENCODING_TEXT, NULL, NULL);
-}
-
-/* Adds the keys that dbcrypt.key_command prints. Wipes the output before it can throw. */
-static dbcrypt_status
-add_command_keys(dbcrypt_ring *target, const char *command, dbcrypt_source_error *error)
-{
-	uint8_t output[65536];
-	size_t size;
-	int wait_status;
-	dbcrypt_status status;
-	FILE *pipe = OpenPipeStream(command, PG_BINARY_R);
-
-	if (pipe == NULL)
-		ereport(ERROR,
-				(errcode_for_file_access(), errmsg("could not execute dbcrypt.key_command: %m")));
-	setvbuf(pipe, NULL, _IONBF, 0);
-	size = fread(output, 1, sizeof(output), pipe);
-	wait_status = ClosePipeStream(pipe);
-	if (wait_status == 0 && size < sizeof(output))
-		status = dbcrypt_ring_add_contents(target, output, size, error);
-	else
-		status = DBCRYPT_KEY_FILE_UNREADABLE;
-	dbcrypt_cleanse(output, sizeof(output));
-	CHECK_FOR_INTERRUPTS(); /* a cancel reaches the command too, and ends it */
-	if (wait_status != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION), errmsg("dbcrypt.key_command failed"),
-				 errdetail_internal("%s", wait_result_to_str(wait_status))));
-	if (status == DBCRYPT_KEY_FILE_UNREADABLE)
-		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-						errmsg("dbcrypt.key_command printed more than 64 kB")));
-	return status;
 }
 
 /*
@@ -159,9 +130,9 @@ read_ring(void)
 	}
 	if (command[0] != '\0')
 	{
-		status = add_command_keys(building, command, &error);
+		status = key_command_add(building, command, &error);
 		if (status != DBCRYPT_OK)
-			raise_source(status, "dbcrypt.key_command", command, &error);
+			raise_source(status, "dbcrypt.key_command", NULL, &error);
 	}
 
 	loaded_ring_replace(building);

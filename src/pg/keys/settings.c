@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
+
 #include "lib/stringinfo.h"
 
 #include "miscadmin.h"
@@ -21,6 +23,7 @@ char *setting_keys = NULL;
 char *setting_key_file = NULL;
 char *setting_key_command = NULL;
 char *setting_decrypt_keys = NULL;
+int setting_key_command_timeout = 30000;
 
 bool library_preloaded = false;
 
@@ -188,6 +191,10 @@ settings_init(void)
 		"dbcrypt.key_command", "Shell command that prints what a key file holds.",
 		"Run by every session at its first use and after a reload.", &setting_key_command, "",
 		PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, assign_source, NULL);
+	DefineCustomIntVariable("dbcrypt.key_command_timeout",
+							"Longest time that dbcrypt.key_command may take.",
+							"Its processes are then ended.", &setting_key_command_timeout, 30000,
+							100, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomStringVariable(
 		"dbcrypt.key_file", "File of encryption keys, one a line, the first primary.",
 		"Or exactly 32 raw bytes, or a directory of encryption-key-N files.", &setting_key_file, "",

@@ -12,6 +12,7 @@ extern char *setting_keys;
 extern char *setting_key_file;
 extern char *setting_key_command;
 extern char *setting_decrypt_keys;
+extern int setting_key_command_timeout; /* milliseconds */
 
 /*
  * Whether the library was loaded at server start. Otherwise dbcrypt.keys in the
