@@ -14,6 +14,7 @@
 #include "core/api/search.h"
 #include "health/census_search.h"
 #include "health/census_values.h"
+#include "support/compat.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_census_add);
 PG_FUNCTION_INFO_V1(dbcrypt_census_combine);

@@ -11,6 +11,7 @@
 #include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
+#include "utils/tuplestore.h"
 
 #include "core/api/keyring.h"
 #include "keys/session_keyring.h"
