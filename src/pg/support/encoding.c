@@ -14,6 +14,7 @@
 #include "utils/memutils.h"
 
 #include "core/api/status.h"
+#include "support/compat.h"
 #include "support/encoding.h"
 
 /*
