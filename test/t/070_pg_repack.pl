@@ -121,6 +121,7 @@ $node->poll_query_until('postgres', q{SELECT coalesce(max(rotated), 0) > 0 FROM 
 $run = start_repack('batches');
 $online{handle}->finish;
 like($online{err}, qr/trigger "repack_trigger" of table "batches" may copy rows/, 'between two batches: refused');
+is($node->safe_psql('postgres', 'SELECT count(DISTINCT dbcrypt_key_id(c)) FROM batches'), 2, 'between two batches: at once');
 $older->quit;
 finish_repack($run, 'between two batches');
 $node->safe_psql('postgres', sprintf($ways{online}, 'batches'));
