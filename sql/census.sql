@@ -89,6 +89,31 @@ INSERT INTO parts VALUES (3, 'dbc1AQAAAAAAAAAB' || repeat('A', 40));
 RESET dbcrypt.keys;
 SELECT * FROM dbcrypt_census('parts');
 
+-- Columns of another application's scheme: by the key that a value names or that opens it.
+-- What no loaded key opens may be under any key.
+CREATE TABLE app (id int, named text, named_key_id text, unnamed_ciphertext text);
+INSERT INTO app SELECT i, 'plain' FROM generate_series(1, 4) i;
+SELECT dbcrypt_adopt('app', 'named', 'coder');
+SELECT dbcrypt_adopt('app', 'unnamed_ciphertext', 'lockbox');
+UPDATE app SET unnamed_ciphertext = 'plain' WHERE id < 4;
+SELECT * FROM dbcrypt_census('app');
+SELECT encrypted FROM dbcrypt_encrypt_column('app', 'named');
+SELECT encrypted FROM dbcrypt_encrypt_column('app', 'unnamed_ciphertext');
+SELECT "column", key_id, state, "values", cardinality(examples) AS examples, detail FROM dbcrypt_census('app');
+SET dbcrypt.key_file = '';
+SET dbcrypt.keys = '0202020202020202020202020202020202020202020202020202020202020202';
+SELECT "column", key_id, state, "values", cardinality(examples) AS examples, detail FROM dbcrypt_census('app');
+RESET dbcrypt.keys;
+RESET dbcrypt.key_file;
+-- dbcrypt's own format in such a column is none of its values.
+UPDATE app SET unnamed_ciphertext = dbcrypt_encrypt('x') WHERE id = 4;
+SELECT "column", key_id, state, "values", cardinality(examples) AS examples, detail FROM dbcrypt_census('app');
+-- An expression that fails: this column is not readable, the others are.
+CREATE FUNCTION fails(int) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RAISE 'no attribute %', $1; END $$;
+UPDATE dbcrypt_columns SET options = '{"attribute_expression": "public.fails(id)"}' WHERE "column" = 'unnamed_ciphertext';
+SELECT "column", key_id, state, "values", detail FROM dbcrypt_census('app');
+SELECT dbcrypt_unregister_column('app', 'unnamed_ciphertext');
+
 -- Not readable: a foreign table.
 CREATE FOREIGN DATA WRAPPER nothing;
 CREATE SERVER elsewhere FOREIGN DATA WRAPPER nothing;
@@ -128,6 +153,7 @@ SET max_parallel_workers_per_gather = 2;
 SET min_parallel_table_scan_size = 0;
 SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;
+EXPLAIN (COSTS OFF) SELECT dbcrypt_census_values(ctid, s) FROM ONLY many;
 SELECT "column", key_id, state, "values", cardinality(examples) FROM dbcrypt_census('many');
 SET parallel_leader_participation = off;
 SELECT "column", key_id, state, "values", cardinality(examples) FROM dbcrypt_census('many');

@@ -83,6 +83,7 @@ report() # what, unit, this, other, "faster" (other/this, at least) or "slower" 
 
 . "$root/test/bench/schemes.sh"
 . "$root/test/bench/ways.sh"
+. "$root/test/bench/census.sh"
 
 # ---- the run ----
 
@@ -112,6 +113,7 @@ sql "CREATE TABLE sealed_iv AS SELECT iv, encrypt_iv(p, $pgcrypto_key, iv, $ciph
 sql "CREATE TABLE plain_pgp AS SELECT p FROM plain LIMIT $pgp_values"
 sql "CREATE TABLE sealed_pgp AS SELECT pgp_sym_encrypt_bytea(p, 'password') AS e FROM plain_pgp"
 schemes_prepare
+census_prepare
 sql "VACUUM ANALYZE"
 sql "CHECKPOINT"
 warm="SELECT sum(length(dbcrypt_decrypt(dbcrypt_encrypt('x'::bytea)))),
@@ -142,6 +144,7 @@ for round in $(seq "$rounds"); do
 	bench_rotation update "UPDATE fresh SET c = c || ''"
 	schemes_round
 	ways_round
+	census_round
 done
 small_memory=$(rotation_memory $((rows / 10)))
 large_memory=$(rotation_memory "$rows")
@@ -163,6 +166,7 @@ echo "$rows rows of 32 bytes, one secondary index"
 report "dbcrypt_rotate, against UPDATE SET c = c || ''" ms "$(median rotate)" "$(median update)" slower 1.12
 ways_report
 schemes_report
+census_report
 awk -v small="$small_memory" -v large="$large_memory" -v rows="$rows" 'BEGIN {
 	printf "memory of a rotation: %d kB for %d rows, %d kB for %d rows; goal: at most 1 MB more  %s\n",
 		small, rows / 10, large, rows, large - small <= 1024 ? "ok" : "MISS" }'

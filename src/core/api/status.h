@@ -2,7 +2,7 @@
  * status.h
  *		The core's API for C: statuses, and functions for the whole process.
  *
- * The API has four headers: this one, keyring.h, value.h and scheme.h. No function of
+ * The API has five headers: this one, keyring.h, value.h, scheme.h and search.h. No function of
  * it throws or changes the state of its caller, errno excepted. Sizes are bytes. The
  * caller owns the buffers, unless a comment says otherwise. Key bytes and plaintext
  * are written to no other output than the one that is meant for them.
