@@ -51,6 +51,15 @@ ALTER TABLE hooks RENAME COLUMN url_iv TO iv;
 ALTER TABLE hooks RENAME COLUMN place TO at;
 DROP TABLE hooks;
 
+-- Nor does it go with its type.
+CREATE TYPE regress_dbcrypt_mood AS ENUM ('fine');
+CREATE TABLE moody (v text, mood regress_dbcrypt_mood);
+SELECT dbcrypt_register_column('moody', 'v', 'mood::text');
+DROP TYPE regress_dbcrypt_mood CASCADE;
+ALTER TABLE moody DROP COLUMN v;
+DROP TYPE regress_dbcrypt_mood CASCADE;
+DROP TABLE moody;
+
 -- What an encrypting trigger names keeps its name.
 CREATE TABLE triggered (id int, v text);
 CREATE TRIGGER encrypt BEFORE INSERT OR UPDATE ON triggered

@@ -269,9 +269,29 @@ unregister_dropped(Oid relid, AttrNumber attnum)
 	}
 }
 
+/* The relation of a dropped object. */
+static Oid
+dropped_relation(SPITupleTable *dropped, uint64 i)
+{
+	bool isnull;
+
+	return DatumGetObjectId(SPI_getbinval(dropped->vals[i], dropped->tupdesc, 1, &isnull));
+}
+
+/* The number of a dropped column, 0 for all of a relation. */
+static AttrNumber
+dropped_column(SPITupleTable *dropped, uint64 i)
+{
+	bool isnull;
+
+	return (AttrNumber) DatumGetInt32(
+		SPI_getbinval(dropped->vals[i], dropped->tupdesc, 2, &isnull));
+}
+
 /*
  * Unregisters the columns that the current command has dropped, also those whose names
- * lead to a new column of the same command: it holds none of their values.
+ * lead to a new column of the same command: it holds none of their values. Then refuses
+ * what DROP ... CASCADE has dropped and another registered column needs.
  */
 static void
 follow_drops(void)
@@ -279,7 +299,8 @@ follow_drops(void)
 	SPITupleTable *dropped;
 	uint64 ndropped;
 
-	if (SPI_execute("SELECT objid, objsubid FROM pg_catalog.pg_event_trigger_dropped_objects() "
+	if (SPI_execute("SELECT objid, objsubid, address_names[3] "
+					"FROM pg_catalog.pg_event_trigger_dropped_objects() "
 					"WHERE classid OPERATOR(pg_catalog.=) "
 					"'pg_catalog.pg_class'::pg_catalog.regclass",
 					false, 0) != SPI_OK_SELECT)
@@ -287,13 +308,11 @@ follow_drops(void)
 	dropped = SPI_tuptable;
 	ndropped = SPI_processed;
 	for (uint64 i = 0; i < ndropped; i++)
-	{
-		bool isnull;
-		Oid relid = DatumGetObjectId(SPI_getbinval(dropped->vals[i], dropped->tupdesc, 1, &isnull));
-		int attnum = DatumGetInt32(SPI_getbinval(dropped->vals[i], dropped->tupdesc, 2, &isnull));
-
-		unregister_dropped(relid, (AttrNumber) attnum);
-	}
+		unregister_dropped(dropped_relation(dropped, i), dropped_column(dropped, i));
+	for (uint64 i = 0; i < ndropped; i++)
+		if (dropped_column(dropped, i) > 0)
+			registry_guard_dropped(dropped_relation(dropped, i),
+								   SPI_getvalue(dropped->vals[i], dropped->tupdesc, 3));
 }
 
 /* A registered column whose table has lost its name in this transaction. */

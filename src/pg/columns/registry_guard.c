@@ -100,12 +100,33 @@ has_name(const List *names, const char *name)
 	return false;
 }
 
+/*
+ * Whether a table, or one related to it, has a registered column. Reads only names, so
+ * that DDL on other tables works beside a registry of another version.
+ */
+static bool
+is_concerned(Oid relid)
+{
+	ListCell *cell;
+
+	foreach(cell, registry_rows(false))
+	{
+		const RegistryRow *row = lfirst(cell);
+
+		if (OidIsValid(row->column.relid) && are_related(row->column.relid, relid))
+			return true;
+	}
+	return false;
+}
+
 /* Refuses a change of a column that a registered one needs, which is not dropped too. */
 static void
 check_registered_columns(const GuardedChange *change)
 {
 	ListCell *cell;
 
+	if (!is_concerned(change->relid))
+		return;
 	foreach(cell, columns_registered())
 	{
 		const TargetColumn *target = lfirst(cell);
@@ -282,6 +303,15 @@ guard_alter_table(const AlterTableStmt *statement)
 				break;
 		}
 	}
+}
+
+void
+registry_guard_dropped(Oid relid, const char *column)
+{
+	GuardedChange change = {.relid = relid, .column = column, .verb = "drop"};
+
+	if (get_rel_name(relid) && get_attnum(relid, column) == InvalidAttrNumber)
+		check_registered_columns(&change);
 }
 
 void

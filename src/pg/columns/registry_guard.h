@@ -12,4 +12,7 @@
 /* Throws if the command, not yet begun, would make values unreadable. */
 extern void registry_guard(Node *command);
 
+/* The same for a column that a command has dropped, with a type it depended on. */
+extern void registry_guard_dropped(Oid relid, const char *column);
+
 #endif
