@@ -94,31 +94,45 @@ search_whole_size(size_t size)
 	return size < 16 ? size : Max(size, dbcrypt_envelope_size(DBCRYPT_ENCODING_BINARY, 0));
 }
 
+/* What begins a value: a binary envelope, or one of a newer format. False for neither. */
+static bool
+search_start(dbcrypt_encoding encoding, const uint8_t *data, size_t size, EnvelopeVisitor visit,
+			 void *arg)
+{
+	char key_id[DBCRYPT_KEY_ID_LEN + 1];
+
+	switch (dbcrypt_read_header(encoding, data, size, key_id))
+	{
+		case DBCRYPT_OK:
+			visit(arg, key_id);
+			return true;
+		case DBCRYPT_NEWER_FORMAT:
+		case DBCRYPT_NEWER_ALGORITHM:
+			visit(arg, "");
+			return true;
+		default:
+			return false;
+	}
+}
+
 /* Visits what a text or bytea holds: an envelope, or others within. False for none. */
 static bool
 search_string(dbcrypt_encoding encoding, const uint8_t *data, size_t size, EnvelopeVisitor visit,
 			  void *arg)
 {
-	bool binary = encoding == DBCRYPT_ENCODING_BINARY;
 	dbcrypt_found found = {0};
-	char key_id[DBCRYPT_KEY_ID_LEN + 1];
-	dbcrypt_status status;
 	bool any = false;
 
-	status = dbcrypt_read_header(encoding, data, binary ? search_whole_size(size) : size, key_id);
-	if (status == DBCRYPT_NEWER_FORMAT || status == DBCRYPT_NEWER_ALGORITHM)
-		key_id[0] = '\0';
-	/* What the search below finds in a text is not counted twice. */
-	if (status != DBCRYPT_NOT_AN_ENVELOPE && (binary || key_id[0] == '\0'))
-	{
-		visit(arg, key_id);
-		any = true;
-	}
+	if (encoding == DBCRYPT_ENCODING_BINARY)
+		any = search_start(encoding, data, search_whole_size(size), visit, arg);
 	while (dbcrypt_search_envelope(data, size, found.end, &found))
 	{
 		visit(arg, found.key_id);
 		any = true;
 	}
+	/* Of a text, the search has seen all but a newer format. */
+	if (!any && encoding == DBCRYPT_ENCODING_TEXT)
+		any = search_start(encoding, data, size, visit, arg);
 	return any;
 }
 

@@ -29,6 +29,7 @@ typedef struct CensusSums
 	int ncolumns;
 	dbcrypt_sample *samples;
 	SearchPlan *plans;	 /* by column; NULL in a state that another process made */
+	CensusHit **last;	 /* by column: the hit of its last envelope, or NULL */
 	int column;			 /* at work */
 	ItemPointerData tid; /* of the row at work */
 	MemoryContext row;	 /* reset after each row */
@@ -78,6 +79,9 @@ add_example(CensusHit *hit, const ItemPointerData *tid)
 {
 	ItemPointerData example = *tid;
 
+	if (hit->nexamples == CENSUS_HIT_EXAMPLES &&
+		ItemPointerCompare(&example, &hit->examples[CENSUS_HIT_EXAMPLES - 1]) >= 0)
+		return;
 	for (int i = 0; i < hit->nexamples; i++)
 	{
 		int order = ItemPointerCompare(&example, &hit->examples[i]);
@@ -118,8 +122,10 @@ static void
 count_envelope(void *arg, const char *key_id)
 {
 	CensusSums *sums = arg;
-	CensusHit *hit = find_hit(sums, sums->column, key_id);
+	CensusHit *hit = sums->last[sums->column];
 
+	if (hit == NULL || strcmp(hit->key.key_id, key_id) != 0)
+		hit = sums->last[sums->column] = find_hit(sums, sums->column, key_id);
 	hit->values++;
 	add_example(hit, &sums->tid);
 }
@@ -130,6 +136,7 @@ plan_columns(CensusSums *sums, FunctionCallInfo fcinfo, MemoryContext context)
 {
 	MemoryContext caller = MemoryContextSwitchTo(context);
 
+	sums->last = palloc0(sizeof(CensusHit *) * sums->ncolumns);
 	sums->plans = palloc(sizeof(SearchPlan) * sums->ncolumns);
 	for (int i = 0; i < sums->ncolumns; i++)
 		search_plan(&sums->plans[i], get_fn_expr_argtype(fcinfo->flinfo, i + 2));
