@@ -44,6 +44,7 @@ AS 'MODULE_PATHNAME', 'dbcrypt_generate_key_sql' LANGUAGE C VOLATILE PARALLEL SA
 CREATE TABLE dbcrypt_keys (
     key_id text PRIMARY KEY CHECK (key_id OPERATOR(pg_catalog.~) '^[0-9a-f]{14}$'),
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    retired_at timestamptz,
     revoked_at timestamptz,
     canary text NOT NULL,
     comment text
@@ -56,12 +57,23 @@ CREATE TRIGGER dbcrypt_keys_changed
     FOR EACH STATEMENT EXECUTE FUNCTION dbcrypt_keys_changed();
 ALTER TABLE dbcrypt_keys ENABLE ALWAYS TRIGGER dbcrypt_keys_changed;
 
+-- A dump that is restored beside keys brings none of them back into use.
+CREATE FUNCTION dbcrypt_keys_merge() RETURNS trigger
+AS 'MODULE_PATHNAME' LANGUAGE C;
+CREATE TRIGGER dbcrypt_keys_merge
+    BEFORE INSERT ON dbcrypt_keys
+    FOR EACH ROW EXECUTE FUNCTION dbcrypt_keys_merge();
+ALTER TABLE dbcrypt_keys ENABLE ALWAYS TRIGGER dbcrypt_keys_merge;
+
 CREATE FUNCTION dbcrypt_register_keys(OUT key_id text, OUT state text) RETURNS SETOF record
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 CREATE FUNCTION dbcrypt_revoke_key(key_id text) RETURNS void
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 CREATE FUNCTION dbcrypt_reinstate_key(key_id text) RETURNS void
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+CREATE PROCEDURE dbcrypt_revoke_keys(keys text[], search text DEFAULT 'database',
+    accept text[] DEFAULT '{}', wait_timeout int DEFAULT 60000)
+AS 'MODULE_PATHNAME' LANGUAGE C;
 
 CREATE FUNCTION dbcrypt_loaded_keys(OUT key_id text, OUT is_primary boolean, OUT canary_ok boolean)
 RETURNS SETOF record
@@ -72,6 +84,7 @@ CREATE VIEW dbcrypt_key_status AS
            coalesce(l.is_primary, false) AS is_primary,
            l.key_id IS NOT NULL AS is_loaded,
            k.key_id IS NOT NULL AS is_registered,
+           k.retired_at,
            k.revoked_at,
            l.canary_ok
       FROM @extschema@.dbcrypt_keys k
@@ -309,7 +322,7 @@ REVOKE EXECUTE ON FUNCTION
     dbcrypt_census_serialize(internal), dbcrypt_census_deserialize(bytea, internal),
     dbcrypt_census_values(tid, VARIADIC "any"), dbcrypt_census(regclass),
     dbcrypt_databases(text),
-    dbcrypt_keys_changed(), dbcrypt_columns_bind(),
+    dbcrypt_keys_changed(), dbcrypt_keys_merge(), dbcrypt_columns_bind(),
     dbcrypt_columns_prepare(), dbcrypt_columns_follow(),
     dbcrypt_register_keys(), dbcrypt_revoke_key(text), dbcrypt_reinstate_key(text),
     dbcrypt_loaded_keys(), dbcrypt_progress_rows(),
@@ -320,6 +333,7 @@ REVOKE EXECUTE ON FUNCTION
     dbcrypt_rotate(regclass, name, text, boolean), dbcrypt_rotate_all(boolean)
 FROM PUBLIC;
 REVOKE EXECUTE ON PROCEDURE
+    dbcrypt_revoke_keys(text[], text, text[], int),
     dbcrypt_rotate_online(regclass, name, text, int, float8, text, text, int, text, int,
                           bigint, bigint, bigint, bigint, bigint),
     dbcrypt_rotate_in_place(regclass, name, text, int, float8, text, text, int, text, int,

@@ -98,7 +98,11 @@ SELECT dbcrypt_encrypt('secret');
 SELECT * FROM dbcrypt_register_keys();
 SELECT * FROM dbcrypt_register_keys();
 SELECT * FROM dbcrypt_key_status;
-SELECT key_id, created_at <= now() AS created, revoked_at, dbcrypt_decrypt(canary) AS canary, comment FROM dbcrypt_keys ORDER BY key_id;
+SELECT key_id, created_at <= now() AS created, revoked_at, canary, comment FROM dbcrypt_keys ORDER BY key_id;
+
+-- A canary is no envelope, and opens as no value.
+SELECT count(*) FROM dbcrypt_keys WHERE dbcrypt_is_encrypted(canary) OR canary ~ 'dbc1';
+SELECT dbcrypt_decrypt(canary) FROM dbcrypt_keys;
 
 -- A statement that revokes a key cannot write under it too.
 CREATE TABLE written (v text);

@@ -3,11 +3,10 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
-#include <string_view>
 
 #include "../crypto/base64.h"
 #include "../crypto/random.h"
-#include "../formats/envelope.h"
+#include "../keys/canary.h"
 #include "../keys/key_mask.h"
 #include "../keys/key_source.h"
 #include "../keys/keyring.h"
@@ -19,8 +18,6 @@ using namespace dbcrypt;
 
 namespace
 {
-
-constexpr std::string_view canary_text = "dbcrypt";
 
 /* Adds the keys of a source, a function that is given where to report an error. */
 template <typename Source>
@@ -37,12 +34,6 @@ add_keys(dbcrypt_ring *ring, dbcrypt_source_error *error, Source &&source) noexc
 			*where = {};
 			return DBCRYPT_OK;
 		});
-}
-
-Bytes
-canary_bytes()
-{
-	return {reinterpret_cast<const uint8_t *>(canary_text.data()), canary_text.size()};
 }
 
 } // namespace
@@ -170,39 +161,27 @@ dbcrypt_mask_key_literals(char *text, size_t size) noexcept
 }
 
 dbcrypt_status
-dbcrypt_make_canary(dbcrypt_ring *ring, size_t i, char out[DBCRYPT_CANARY_SIZE + 1]) noexcept
+dbcrypt_make_canary(const dbcrypt_ring *ring, size_t i, char out[DBCRYPT_CANARY_SIZE + 1]) noexcept
 {
+	static_assert(canary_size == DBCRYPT_CANARY_SIZE);
 	return exception_boundary(
 		[&]
 		{
-			envelope_seal(ring->at(i), DBCRYPT_ENCODING_TEXT, canary_bytes(), {},
-						  reinterpret_cast<uint8_t *>(out));
+			const auto canary = canary_of(ring->at(i));
+			std::copy(canary.begin(), canary.end(), out);
 			out[DBCRYPT_CANARY_SIZE] = '\0';
 			return DBCRYPT_OK;
 		});
 }
 
 bool
-dbcrypt_canary_ok(dbcrypt_ring *ring, size_t i, const char *canary, size_t size) noexcept
+dbcrypt_canary_ok(const dbcrypt_ring *ring, size_t i, const char *canary, size_t size) noexcept
 {
 	const auto status = exception_boundary(
 		[&]
 		{
-			uint8_t out[base64_decoded_max_size(DBCRYPT_CANARY_SIZE)];
-			size_t out_size;
-			KeyId id;
-			const auto *const envelope = reinterpret_cast<const uint8_t *>(canary);
-			if (size != DBCRYPT_CANARY_SIZE)
-				return DBCRYPT_NOT_AN_ENVELOPE;
-			auto result = envelope_read_header(DBCRYPT_ENCODING_TEXT, envelope, size, &id);
-			if (result == DBCRYPT_OK)
-				result = envelope_open(ring->at(i), DBCRYPT_ENCODING_TEXT, {envelope, size}, {},
-									   out, &out_size);
-			if (result != DBCRYPT_OK)
-				return result;
-			const auto text = canary_bytes();
-			return id == ring->at(i).id() &&
-						   std::equal(text.begin(), text.end(), out, out + out_size)
+			const auto expected = canary_of(ring->at(i));
+			return std::equal(expected.begin(), expected.end(), canary, canary + size)
 					   ? DBCRYPT_OK
 					   : DBCRYPT_KEY_CANARY_MISMATCH;
 		});

@@ -112,18 +112,19 @@ size_t dbcrypt_mask_keys(char *text, size_t size, const dbcrypt_ring *only) DBCR
  */
 size_t dbcrypt_mask_key_literals(char *text, size_t size) DBCRYPT_NOEXCEPT;
 
-/* Size of a canary: 40 + 7 bytes as base64. */
-#define DBCRYPT_CANARY_SIZE 64
+/* Characters of a canary. */
+#define DBCRYPT_CANARY_SIZE 32
 
 /*
- * Makes the canary of key i: the text "dbcrypt" as an envelope under this key, in
- * base64, with a NUL. The state of the key is not looked at.
+ * The canary of key i, with a NUL: a check value by which two keys with one id differ.
+ * It is made with a key of its own, is no envelope and opens as no value. The state of
+ * the key is not looked at.
  */
-dbcrypt_status dbcrypt_make_canary(dbcrypt_ring *ring, size_t i,
+dbcrypt_status dbcrypt_make_canary(const dbcrypt_ring *ring, size_t i,
 								   char out[DBCRYPT_CANARY_SIZE + 1]) DBCRYPT_NOEXCEPT;
 
-/* Whether key i decrypts this canary to the text "dbcrypt". */
-bool dbcrypt_canary_ok(dbcrypt_ring *ring, size_t i, const char *canary,
+/* Whether this is the canary of key i. */
+bool dbcrypt_canary_ok(const dbcrypt_ring *ring, size_t i, const char *canary,
 					   size_t size) DBCRYPT_NOEXCEPT;
 
 #ifdef __cplusplus

@@ -15,7 +15,8 @@ typedef enum dbcrypt_key_state
 {
 	DBCRYPT_STATE_REGISTERED = 1, /* may encrypt */
 	DBCRYPT_STATE_REVOKED = 2,	  /* may neither encrypt nor decrypt */
-	DBCRYPT_STATE_BAD_CANARY = 4  /* may not encrypt */
+	DBCRYPT_STATE_BAD_CANARY = 4, /* may not encrypt */
+	DBCRYPT_STATE_RETIRED = 8	  /* may not encrypt: is about to be revoked */
 } dbcrypt_key_state;
 
 /* Where in a key source an error is. */

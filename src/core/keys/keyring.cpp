@@ -74,6 +74,8 @@ Keyring::primary(dbcrypt_status *status) const
 		*status = DBCRYPT_NO_KEYS;
 	else if ((keys_[0]->state & DBCRYPT_STATE_REVOKED) != 0)
 		*status = DBCRYPT_KEY_REVOKED;
+	else if ((keys_[0]->state & DBCRYPT_STATE_RETIRED) != 0)
+		*status = DBCRYPT_KEY_RETIRED;
 	else if ((keys_[0]->state & DBCRYPT_STATE_REGISTERED) == 0)
 		*status = DBCRYPT_KEY_NOT_REGISTERED;
 	else if ((keys_[0]->state & DBCRYPT_STATE_BAD_CANARY) != 0)

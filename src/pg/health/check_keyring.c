@@ -49,9 +49,17 @@ check_key(HealthCheck *check, dbcrypt_ring *ring, size_t i)
 		finding_add(check, SEVERITY_ERROR, subject,
 					"is the primary key and revoked: nothing can be encrypted",
 					"Put another key first in dbcrypt.key_file, or run dbcrypt_reinstate_key().");
+	else if (i == 0 && (state & DBCRYPT_STATE_RETIRED))
+		finding_add(check, SEVERITY_ERROR, subject,
+					"is the primary key and retired: nothing can be encrypted",
+					"Put another key first in dbcrypt.key_file, or run dbcrypt_reinstate_key().");
 	else if (state & DBCRYPT_STATE_REVOKED)
-		finding_add(check, SEVERITY_WARNING, subject, "is revoked and still loaded",
-					"Remove it from dbcrypt.key_file once no other database needs it.");
+		finding_add(check, SEVERITY_NOTICE, subject, "is revoked and still loaded",
+					"Remove it from dbcrypt.key_file once no other database needs it; see "
+					"dbcrypt_databases().");
+	else if (state & DBCRYPT_STATE_RETIRED)
+		finding_add(check, SEVERITY_NOTICE, subject, "is retired and not revoked",
+					"Finish with CALL dbcrypt_revoke_keys(), or run dbcrypt_reinstate_key().");
 }
 
 void

@@ -1,7 +1,11 @@
 /*
  * revocation.c
- *		dbcrypt_revoke_key and dbcrypt_reinstate_key: a key is revoked only when no
- *		registered column holds a value under it.
+ *		Keys are retired, revoked and reinstated: dbcrypt_revoke_keys, dbcrypt_revoke_key
+ *		and dbcrypt_reinstate_key.
+ *
+ * A key is active, retired (it opens values and encrypts none) or revoked (neither).
+ * Retiring it first makes the search for its values final: once every transaction
+ * that began before has ended, nobody writes another.
  */
 #include "postgres.h"
 
@@ -10,195 +14,297 @@
 #include "commands/tablecmds.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "columns/members.h"
-#include "columns/opening.h"
 #include "columns/registry.h"
 #include "columns/target.h"
 #include "core/api/keyring.h"
+#include "health/older_transactions.h"
+#include "health/revocation_search.h"
+#include "keys/key_catalog.h"
 #include "keys/keyring.h"
 #include "keys/session_keyring.h"
-#include "rows/identify.h"
+#include "rotation/options.h"
+#include "rotation/transaction.h"
+#include "support/arguments.h"
 #include "support/catalog.h"
-#include "values/codec_inspect.h"
 
+PG_FUNCTION_INFO_V1(dbcrypt_revoke_keys);
 PG_FUNCTION_INFO_V1(dbcrypt_revoke_key);
 PG_FUNCTION_INFO_V1(dbcrypt_reinstate_key);
 
-/* A search for values of a key that is to be revoked. */
-typedef struct KeySearch
-{
-	const char *key_id;
-	const TargetColumn *target; /* the column at work */
-	StringInfoData uses;		/* a line for each relation with a value that is in the way */
-	bool named;					/* some are under the key */
-	bool not_loaded;			/* some name a key that is not loaded */
-	bool unreadable;			/* some are of a newer format, or damaged */
-	bool undecryptable;			/* some name no key, and no loaded key decrypts them */
-} KeySearch;
-
 /*
- * Notes the first value of a relation that is under the key, or that may be:
- * whatever no loaded key decrypts might need this one.
+ * How long dbcrypt_revoke_key lets statements of others end, in milliseconds. It holds
+ * locks meanwhile, so not long.
  */
-static bool
-note_use(void *arg, Relation rel, ValueState state, const char *key_id, ItemPointer tid)
+#define GRACE_MS 1000
+
+/* The arguments of dbcrypt_revoke_keys. */
+enum
 {
-	KeySearch *search = arg;
-	bool unknown = key_id[0] == '\0' && (state == STATE_NOT_LOADED || state == STATE_FAILED);
-	const char *why = "";
+	ARG_KEYS,
+	ARG_SEARCH,
+	ARG_ACCEPT,
+	ARG_WAIT_TIMEOUT
+};
 
-	if (!unknown && strcmp(key_id, search->key_id) != 0)
-		return true;
-	if (!unknown)
-		search->named = true;
-	else if (state == STATE_NOT_LOADED)
-	{
-		search->not_loaded = true;
-		why = ", under a key that is not loaded";
-	}
-	else if (column_names_key(search->target))
-	{
-		search->unreadable = true;
-		why = ", of a newer format or damaged";
-	}
-	else
-	{
-		search->undecryptable = true;
-		why = ", which no loaded key decrypts";
-	}
-	appendStringInfo(&search->uses, "%sTable \"%s.%s\", column \"%s\", row (%u,%u)%s.",
-					 search->uses.len > 0 ? "\n" : "",
-					 get_namespace_name(RelationGetNamespace(rel)), RelationGetRelationName(rel),
-					 search->target->name, ItemPointerGetBlockNumber(tid),
-					 ItemPointerGetOffsetNumber(tid), why);
-	return false;
-}
-
-/* Looks at the tables of the column at work. They are locked against writers. */
+/* Refuses keys that are not registered, and the session's primary key. */
 static void
-search_column(KeySearch *search)
-{
-	ListCell *cell;
-
-	foreach(cell, column_lock_members(search->target->relid, ShareLock))
-	{
-		Relation rel = relation_open(lfirst_oid(cell), NoLock);
-
-		/* The statement that calls this may be writing too; nobody sees its rows yet. */
-		CheckTableNotInUse(rel, "revoke a key of");
-		if (rel->rd_rel->relkind == RELKIND_RELATION &&
-			get_attnum(RelationGetRelid(rel), search->target->name) > 0)
-			identify_values(rel, search->target, note_use, search);
-		relation_close(rel, NoLock);
-	}
-}
-
-/*
- * What makes the revocation possible. Rotation stops at a value that cannot be
- * decrypted, so it is no help before such a value is dealt with.
- */
-static const char *
-hint_for(const KeySearch *search)
+check_keys(List *key_ids)
 {
 	dbcrypt_ring *ring = session_ring();
-	int key = keyring_find(ring, search->key_id);
+	List *known = catalog_keys();
+	ListCell *cell;
 
-	if (search->undecryptable)
-		return "Add the key of these values to dbcrypt.key_file, below the primary key, correct "
-			   "the column's options in dbcrypt_columns, or repair the rows that "
-			   "dbcrypt_verify() names; then run dbcrypt_rotate_all().";
-	if (search->unreadable)
-		return "Update the dbcrypt extension, or repair the rows that dbcrypt_verify() names; "
-			   "then run dbcrypt_rotate_all().";
-	if (search->not_loaded)
-		return "Add the key of these values to dbcrypt.key_file, below the primary key, and run "
-			   "dbcrypt_rotate_all() first.";
-	if (key >= 0 && (dbcrypt_ring_state(ring, key) & DBCRYPT_STATE_REVOKED))
-		return "Run dbcrypt_reinstate_key() and dbcrypt_rotate_all() first.";
-	if (key >= 0)
-		return "Run dbcrypt_rotate_all() first.";
-	return "Add the key to dbcrypt.key_file, below the primary key, and run "
-		   "dbcrypt_rotate_all() first.";
+	foreach(cell, key_ids)
+	{
+		const char *key_id = lfirst(cell);
+		bool found = false;
+		ListCell *row;
+
+		foreach(row, known)
+			found |= strcmp(((RegisteredKey *) lfirst(row))->key_id, key_id) == 0;
+		if (!found)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_OBJECT),
+					 errmsg("encryption key %s is not in dbcrypt_keys", key_id),
+					 errhint("Only a registered key can be revoked; see dbcrypt_key_status.")));
+		if (keyring_find(ring, key_id) == 0)
+			ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+							errmsg("encryption key %s is still in use", key_id),
+							errdetail("It is the primary key of this session."),
+							errhint("Put a new key first in dbcrypt.key_file and rotate.")));
+	}
 }
 
 /*
- * Refuses while a registered column holds a value that is, or may be, under the
- * key. No column is registered and no value written until the transaction ends.
+ * Updates the rows of keys in dbcrypt_keys; returns how many. In the query, $1 is the
+ * array of keys, $2 a time.
  */
-static void
-check_key_unused(const char *key_id)
+static uint64
+update_keys(List *key_ids, const char *set, const char *where, TimestampTz time)
 {
-	KeySearch search = {.key_id = key_id};
+	Oid types[] = {TEXTARRAYOID, TIMESTAMPTZOID};
+	Datum *ids = palloc(sizeof(Datum) * list_length(key_ids));
+	Datum values[2];
+	uint64 updated;
 	ListCell *cell;
 
-	initStringInfo(&search.uses);
-	foreach(cell, columns_lock_registered(ShareLock))
-	{
-		search.target = lfirst(cell);
-		if (search.target->problem)
-			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-							errmsg("encryption key %s may still be in use", key_id),
-							errdetail("Registered column \"%s\" cannot be looked at: %s.",
-									  search.target->name, search.target->problem),
-							errhint(REGISTRY_PROBLEM_HINT)));
-		search_column(&search);
-	}
-	if (search.uses.len == 0)
-		return;
-	if (search.named)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
-						errmsg("encryption key %s is still in use", key_id),
-						errdetail("%s", search.uses.data), errhint("%s", hint_for(&search))));
-	ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
-					errmsg("encryption key %s may still be in use", key_id),
-					errdetail("%s", search.uses.data), errhint("%s", hint_for(&search))));
+	foreach(cell, key_ids)
+		ids[foreach_current_index(cell)] = CStringGetTextDatum(lfirst(cell));
+	values[0] = PointerGetDatum(
+		construct_array(ids, list_length(key_ids), TEXTOID, -1, false, TYPALIGN_INT));
+	values[1] = TimestampTzGetDatum(time);
+	SPI_connect();
+	updated = catalog_execute(psprintf("UPDATE %s SET %s WHERE key_id OPERATOR(pg_catalog.=) "
+									   "ANY ($1) AND %s AND $2 IS NOT NULL",
+									   catalog_relation_name("dbcrypt_keys"), set, where),
+							  lengthof(types), types, values, NULL, SPI_OK_UPDATE);
+	SPI_finish();
+	return updated;
 }
 
-/* Sets or clears revoked_at of a registered key. */
-static void
-set_revoked(text *key_id, const char *revoked_at)
+/* The elements of a text array argument, without duplicates; refuses NULLs. */
+static List *
+text_list_argument(FunctionCallInfo fcinfo, int n, const char *name)
 {
-	Oid types[] = {TEXTOID};
-	Datum values[1];
-	uint64 updated;
+	List *texts = NIL;
+	Datum *elements;
+	bool *nulls;
+	int count;
 
-	values[0] = PointerGetDatum(key_id);
-	SPI_connect();
-	updated = catalog_execute(psprintf("UPDATE %s SET revoked_at = %s WHERE key_id = $1",
-									   catalog_relation_name("dbcrypt_keys"), revoked_at),
-							  1, types, values, NULL, SPI_OK_UPDATE);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(n), TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls,
+					  &count);
+	for (int i = 0; i < count; i++)
+	{
+		char *element;
+		bool seen = false;
+		ListCell *cell;
+
+		if (nulls[i])
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("%s must not contain null", name)));
+		element = TextDatumGetCString(elements[i]);
+		foreach(cell, texts)
+			seen |= strcmp(lfirst(cell), element) == 0;
+		if (!seen)
+			texts = lappend(texts, element);
+	}
+	return texts;
+}
+
+/* Reads the arguments of dbcrypt_revoke_keys; the time limit is returned. */
+static int
+read_arguments(FunctionCallInfo fcinfo, RevocationSearch *search)
+{
+	static const char *const names[] = {"keys", "search", "accept", "wait_timeout"};
+	char *where;
+	List *accept;
+
+	arguments_refuse_null(fcinfo, names, lengthof(names));
+	search->key_ids = text_list_argument(fcinfo, ARG_KEYS, "keys");
+	where = text_argument(fcinfo, ARG_SEARCH);
+	search->registered_only = strcmp(where, "registered") == 0;
+	if (!search->registered_only && strcmp(where, "database") != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("search must be 'database' or 'registered'")));
+	accept = text_list_argument(fcinfo, ARG_ACCEPT, "accept");
+	if (accept != NIL && !superuser())
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("only a superuser may accept places that hold values under a "
+							   "revoked key")));
+	search->accepted = accepted_places(accept);
+	search->accept = "have a superuser pass the places in accept";
+	if (PG_GETARG_INT32(ARG_WAIT_TIMEOUT) < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("wait_timeout must be a number of milliseconds from 0 up")));
+	return PG_GETARG_INT32(ARG_WAIT_TIMEOUT);
+}
+
+/* Ends the transaction, and begins the next. */
+static void
+commit(void)
+{
+	SPI_commit();
+	transaction_begin_read_committed();
+}
+
+/*
+ * dbcrypt_revoke_keys(keys, search, accept, wait_timeout): stops nobody. What it cannot
+ * finish leaves the keys retired, which dbcrypt_reinstate_key undoes.
+ */
+Datum
+dbcrypt_revoke_keys(PG_FUNCTION_ARGS)
+{
+	RevocationSearch search = {0};
+	TimestampTz retired;
+	int wait_timeout;
+
+	rotation_check_call(fcinfo, "dbcrypt_revoke_keys");
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	wait_timeout = read_arguments(fcinfo, &search);
+	check_keys(search.key_ids);
+	if (search.registered_only)
+		ereport(NOTICE, (errmsg("only registered columns are searched"),
+						 errdetail("A value anywhere else is lost if it is under one of the "
+								   "keys.")));
+
+	commit();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	retired = GetCurrentTimestamp();
+	(void) update_keys(search.key_ids, "retired_at = coalesce(retired_at, $2)",
+					   "revoked_at IS NULL", retired);
+	PopActiveSnapshot();
+	commit();
+	older_transactions_wait(wait_timeout);
+	commit();
+	revocation_search(&search);
+	PushActiveSnapshot(GetLatestSnapshot());
+	if (update_keys(search.key_ids, "revoked_at = coalesce(revoked_at, pg_catalog.now())",
+					"(revoked_at IS NOT NULL OR retired_at OPERATOR(pg_catalog.<=) $2)",
+					retired) < list_length(search.key_ids))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("a key was reinstated or deleted while its values were searched"),
+						errhint("See dbcrypt_key_status.")));
+	PopActiveSnapshot();
 	SPI_finish();
-	if (updated == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("encryption key %s is not in dbcrypt_keys", text_to_cstring(key_id)),
-				 errhint("Only a registered key can be revoked; see dbcrypt_register_keys().")));
+	PG_RETURN_NULL();
+}
+
+/* Locks the tables of all registered columns against writers. */
+static void
+lock_tables(List *columns)
+{
+	ListCell *cell;
+
+	foreach(cell, columns)
+	{
+		ListCell *member;
+
+		foreach(member, column_lock_members(((TargetColumn *) lfirst(cell))->relid, ShareLock))
+		{
+			Relation rel = relation_open(lfirst_oid(member), NoLock);
+
+			/* The statement that calls this may be writing too; nobody sees its rows yet. */
+			CheckTableNotInUse(rel, "revoke a key of");
+			relation_close(rel, NoLock);
+		}
+	}
+}
+
+/* Whether both lists are of the same tables. */
+static bool
+same_tables(List *a, List *b)
+{
+	ListCell *left;
+	ListCell *right;
+
+	if (list_length(a) != list_length(b))
+		return false;
+	forboth(left, a, right, b)
+		if (((TargetColumn *) lfirst(left))->relid != ((TargetColumn *) lfirst(right))->relid)
+			return false;
+	return true;
+}
+
+/*
+ * Locks the registered columns' tables, then the registry: no column is registered and
+ * no registered value written until the transaction ends. Everybody locks in this order,
+ * so if the registry has changed meanwhile, it is let go first.
+ */
+static void
+lock_registered(void)
+{
+	Oid registry = catalog_relation("dbcrypt_columns");
+	List *columns = columns_registered();
+
+	for (;;)
+	{
+		List *now;
+
+		lock_tables(columns);
+		LockRelationOid(registry, ShareLock);
+		now = columns_registered();
+		if (same_tables(columns, now))
+			break;
+		UnlockRelationOid(registry, ShareLock);
+		columns = now;
+	}
 }
 
 /* dbcrypt_revoke_key(key_id text): nobody uses the key once this is committed. */
 Datum
 dbcrypt_revoke_key(PG_FUNCTION_ARGS)
 {
-	text *key_id = PG_GETARG_TEXT_PP(0);
-	char *id = text_to_cstring(key_id);
-	dbcrypt_ring *ring;
+	RevocationSearch search = {.accept = "have a superuser pass the places in accept to "
+										 "dbcrypt_revoke_keys()"};
+	char *key_id = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char *others;
 
 	PreventCommandDuringRecovery("dbcrypt_revoke_key");
-	ring = session_ring();
-	if (keyring_find(ring, id) == 0)
+	PreventCommandIfReadOnly("dbcrypt_revoke_key");
+	search.key_ids = list_make1(key_id);
+	check_keys(search.key_ids);
+	lock_registered();
+	others = older_transactions_left(GRACE_MS);
+	revocation_search(&search);
+	if (others)
 		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE), errmsg("encryption key %s is still in use", id),
-				 errdetail("It is the primary key of this session."),
-				 errhint("Put a new key first in dbcrypt.key_file and rotate.")));
-	check_key_unused(id);
-	set_revoked(key_id, "coalesce(revoked_at, pg_catalog.now())");
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("transactions that may hold values under encryption key %s go on", key_id),
+				 errdetail("%s", others),
+				 errhint("CALL dbcrypt_revoke_keys(ARRAY['%s']), which waits for them.", key_id)));
+	(void) update_keys(search.key_ids,
+					   "retired_at = coalesce(retired_at, pg_catalog.now()), "
+					   "revoked_at = coalesce(revoked_at, pg_catalog.now())",
+					   "true", GetCurrentTimestamp());
 	PG_RETURN_VOID();
 }
 
@@ -206,7 +312,13 @@ dbcrypt_revoke_key(PG_FUNCTION_ARGS)
 Datum
 dbcrypt_reinstate_key(PG_FUNCTION_ARGS)
 {
+	char *key_id = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
 	PreventCommandDuringRecovery("dbcrypt_reinstate_key");
-	set_revoked(PG_GETARG_TEXT_PP(0), "NULL");
+	if (update_keys(list_make1(key_id), "retired_at = NULL, revoked_at = NULL", "true",
+					GetCurrentTimestamp()) == 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("encryption key %s is not in dbcrypt_keys", key_id),
+						errhint("See dbcrypt_key_status.")));
 	PG_RETURN_VOID();
 }

@@ -1,6 +1,6 @@
 /*
  * key_catalog.c
- *		dbcrypt_keys: the keys that this database knows, and which are revoked.
+ *		dbcrypt_keys: the keys that this database knows, and which are retired or revoked.
  */
 #include "postgres.h"
 
@@ -21,6 +21,7 @@ typedef struct KeyScan
 	Relation rel;
 	SysScanDesc scan;
 	AttrNumber key_id;
+	AttrNumber retired_at;
 	AttrNumber revoked_at;
 	AttrNumber canary;
 } KeyScan;
@@ -35,6 +36,7 @@ key_scan_begin(KeyScan *keys)
 		return false;
 	keys->rel = table_open(relid, AccessShareLock);
 	keys->key_id = catalog_column(keys->rel, "key_id", TEXTOID);
+	keys->retired_at = catalog_column(keys->rel, "retired_at", TIMESTAMPTZOID);
 	keys->revoked_at = catalog_column(keys->rel, "revoked_at", TIMESTAMPTZOID);
 	keys->canary = catalog_column(keys->rel, "canary", TEXTOID);
 	keys->scan = systable_beginscan(keys->rel, InvalidOid, false, NULL, 0, NULL);
@@ -66,6 +68,14 @@ row_is_revoked(const KeyScan *keys, HeapTuple row)
 	return !heap_attisnull(row, keys->revoked_at, RelationGetDescr(keys->rel));
 }
 
+/* Whether a row's key is retired, which a revoked one is too. */
+static bool
+row_is_retired(const KeyScan *keys, HeapTuple row)
+{
+	return row_is_revoked(keys, row) ||
+		   !heap_attisnull(row, keys->retired_at, RelationGetDescr(keys->rel));
+}
+
 /* What a row says of key i of the ring: an OR of dbcrypt_key_state. */
 static unsigned
 row_state(const KeyScan *keys, HeapTuple row, dbcrypt_ring *ring, int i)
@@ -73,6 +83,8 @@ row_state(const KeyScan *keys, HeapTuple row, dbcrypt_ring *ring, int i)
 	struct varlena *canary = PG_DETOAST_DATUM_PACKED(catalog_value(row, keys->rel, keys->canary));
 	unsigned state = DBCRYPT_STATE_REGISTERED;
 
+	if (row_is_retired(keys, row))
+		state |= DBCRYPT_STATE_RETIRED;
 	if (row_is_revoked(keys, row))
 		state |= DBCRYPT_STATE_REVOKED;
 	if (!dbcrypt_canary_ok(ring, i, VARDATA_ANY(canary), VARSIZE_ANY_EXHDR(canary)))
@@ -116,6 +128,7 @@ catalog_keys(void)
 		RegisteredKey *key = palloc(sizeof(RegisteredKey));
 
 		strlcpy(key->key_id, row_key_id(&keys, row), sizeof(key->key_id));
+		key->retired = row_is_retired(&keys, row);
 		key->revoked = row_is_revoked(&keys, row);
 		found = lappend(found, key);
 	}

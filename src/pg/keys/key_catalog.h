@@ -1,6 +1,6 @@
 /*
  * key_catalog.h
- *		dbcrypt_keys: the keys that this database knows, and which are revoked.
+ *		dbcrypt_keys: the keys that this database knows, and which are retired or revoked.
  */
 #ifndef DBCRYPT_KEY_CATALOG_H
 #define DBCRYPT_KEY_CATALOG_H
@@ -21,6 +21,7 @@ extern Oid catalog_read_key_states(dbcrypt_ring *ring);
 typedef struct RegisteredKey
 {
 	char key_id[DBCRYPT_KEY_ID_LEN + 1];
+	bool retired; /* or revoked */
 	bool revoked;
 } RegisteredKey;
 

@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
@@ -21,6 +22,7 @@
 
 PG_FUNCTION_INFO_V1(dbcrypt_register_keys);
 PG_FUNCTION_INFO_V1(dbcrypt_loaded_keys);
+PG_FUNCTION_INFO_V1(dbcrypt_keys_merge);
 PG_FUNCTION_INFO_V1(dbcrypt_keys_changed);
 
 /* The session's ring; throws if it holds no key. */
@@ -40,6 +42,8 @@ state_name(unsigned state)
 {
 	if (state & DBCRYPT_STATE_REVOKED)
 		return "revoked";
+	if (state & DBCRYPT_STATE_RETIRED)
+		return "retired";
 	if (state & DBCRYPT_STATE_BAD_CANARY)
 		return "canary mismatch";
 	return (state & DBCRYPT_STATE_REGISTERED) ? "registered" : "new";
@@ -103,6 +107,52 @@ dbcrypt_loaded_keys(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;
+}
+
+/* A timestamp of a trigger's row; sets *null, as in SPI's nulls. */
+static Datum
+row_timestamp(const TriggerData *trigger, const char *column, char *null)
+{
+	Relation rel = trigger->tg_relation;
+	bool isnull;
+	Datum value = heap_getattr(trigger->tg_trigtuple, catalog_column(rel, column, TIMESTAMPTZOID),
+							   RelationGetDescr(rel), &isnull);
+
+	*null = isnull ? 'n' : ' ';
+	return value;
+}
+
+/*
+ * Row trigger before INSERT on dbcrypt_keys: where the key has a row already, that
+ * row stays, retired or revoked if either row is. So a dump can be restored beside
+ * keys, and brings no key back into use.
+ */
+Datum
+dbcrypt_keys_merge(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	Oid types[] = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	char nulls[] = "   ";
+	Datum values[3];
+	uint64 merged;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || !TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("dbcrypt_keys_merge must be called as a row trigger before INSERT")));
+	values[0] = catalog_value(trigger->tg_trigtuple, trigger->tg_relation,
+							  catalog_column(trigger->tg_relation, "key_id", TEXTOID));
+	values[1] = row_timestamp(trigger, "retired_at", &nulls[1]);
+	values[2] = row_timestamp(trigger, "revoked_at", &nulls[2]);
+	SPI_connect();
+	merged = catalog_execute(
+		psprintf("UPDATE %s SET retired_at = least(retired_at, $2), "
+				 "revoked_at = least(revoked_at, $3) WHERE key_id OPERATOR(pg_catalog.=) $1",
+				 catalog_relation_name("dbcrypt_keys")),
+		lengthof(types), types, values, nulls, SPI_OK_UPDATE);
+	SPI_finish();
+	return PointerGetDatum(merged > 0 ? NULL : trigger->tg_trigtuple);
 }
 
 /* Statement trigger on dbcrypt_keys: every session reads the states again. */

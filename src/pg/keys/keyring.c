@@ -34,6 +34,7 @@ raise_key_status(const dbcrypt_ring *ring, dbcrypt_status status, dbcrypt_encodi
 	/* Writing failed, not reading, so the key in question is the primary one. */
 	if (dbcrypt_ring_count(ring) > 0 &&
 		(status == DBCRYPT_KEY_NOT_REGISTERED || status == DBCRYPT_KEY_CANARY_MISMATCH ||
+		 status == DBCRYPT_KEY_RETIRED ||
 		 (status == DBCRYPT_KEY_REVOKED && !is_revoked(ring, key_id))))
 		key_id = dbcrypt_ring_key_id(ring, 0);
 	raise_status(status, encoding, key_id[0] ? key_id : NULL, place);

@@ -15,10 +15,15 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "replication/origin.h"
+#include "storage/lock.h"
 #include "storage/proc.h"
+#include "storage/procarray.h"
 #include "utils/acl.h"
 #include "utils/backend_status.h"
 #include "utils/guc.h"
+#if PG_VERSION_NUM < 170000
+#include "storage/sinvaladt.h"
+#endif
 #if PG_VERSION_NUM >= 160000
 #include "parser/parse_relation.h"
 #include "varatt.h"
@@ -101,6 +106,21 @@ compat_empty_prune(xl_heap_prune *record)
 	return XLOG_HEAP2_PRUNE_ON_ACCESS;
 #else
 	return XLOG_HEAP2_PRUNE;
+#endif
+}
+
+/* The process that runs a virtual transaction; NULL if that has ended or is prepared. */
+static inline PGPROC *
+compat_transaction_process(const VirtualTransactionId *transaction)
+{
+#if PG_VERSION_NUM >= 170000
+	PGPROC *process = ProcNumberGetProc(transaction->procNumber);
+
+	return process && process->vxid.lxid == transaction->localTransactionId ? process : NULL;
+#else
+	PGPROC *process = BackendIdGetProc(transaction->backendId);
+
+	return process && process->lxid == transaction->localTransactionId ? process : NULL;
 #endif
 }
 

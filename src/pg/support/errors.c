@@ -28,6 +28,10 @@ static const StatusError status_errors[] = {
 	[DBCRYPT_KEY_REVOKED] = {ERRCODE_INSUFFICIENT_PRIVILEGE, "encryption key %s is revoked",
 							 "Put another key first in dbcrypt.key_file, or undo the revocation "
 							 "with dbcrypt_reinstate_key()."},
+	[DBCRYPT_KEY_RETIRED] = {ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+							 "encryption key %s is retired",
+							 "Put another key first in dbcrypt.key_file, or take the key back into "
+							 "use with dbcrypt_reinstate_key()."},
 	[DBCRYPT_KEY_CANARY_MISMATCH] = {ERRCODE_CONFIG_FILE_ERROR,
 									 "encryption key %s does not match its canary",
 									 "The key or its row in dbcrypt_keys was changed; see "

@@ -273,7 +273,7 @@ same_aad(ColumnCodec *codec, TupleTableSlot *old_row, TupleTableSlot *new_row)
 }
 
 /*
- * Refuses an envelope whose key is not registered, or is revoked. Returns whether
+ * Refuses an envelope whose key is not registered, or is retired or revoked. Returns whether
  * the key is loaded: then the envelope can be decrypted too.
  */
 static bool
@@ -290,6 +290,8 @@ check_envelope(ColumnCodec *codec, Datum value, const ValuePlace *place)
 		raise_status(DBCRYPT_KEY_NOT_REGISTERED, codec->encoding, key_id, place);
 	if (key->revoked)
 		raise_status(DBCRYPT_KEY_REVOKED, codec->encoding, key_id, place);
+	if (key->retired)
+		raise_status(DBCRYPT_KEY_RETIRED, codec->encoding, key_id, place);
 	return keyring_find(session_ring(), key_id) >= 0;
 }
 

@@ -1,0 +1,272 @@
+/*
+ * revocation_search.c
+ *		Refuses to revoke keys while a value anywhere is, or may be, under one.
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "utils/varlena.h"
+
+#include "columns/registry.h"
+#include "columns/target.h"
+#include "core/api/keyring.h"
+#include "health/census.h"
+#include "health/revocation_search.h"
+#include "keys/keyring.h"
+#include "keys/session_keyring.h"
+#include "support/compat.h"
+
+/* How many places an error names. */
+#define PLACES_SHOWN 20
+
+/* A column whose values may be under a key that is revoked. */
+typedef struct AcceptedPlace
+{
+	Oid relid;
+	char *column;
+} AcceptedPlace;
+
+/* What stands in the way. */
+typedef struct Obstacles
+{
+	StringInfoData places; /* a line each */
+	int count;
+	bool named;			/* values name one of the keys */
+	bool registered;	/* some of them in a registered column, and they open */
+	bool not_opening;	/* some in a registered column do not open */
+	bool unregistered;	/* some elsewhere */
+	bool damaged;		/* values of which the key is not to be read */
+	bool undecryptable; /* values that name no key, and that no loaded key decrypts */
+	bool unreadable;	/* tables of registered columns that could not be looked at */
+} Obstacles;
+
+List *
+accepted_places(List *names)
+{
+	List *places = NIL;
+	ListCell *cell;
+
+	foreach(cell, names)
+	{
+		char *name = lfirst(cell);
+		AcceptedPlace *place = palloc(sizeof(AcceptedPlace));
+		List *parts;
+
+		if (!SplitIdentifierString(pstrdup(name), '.', &parts) || list_length(parts) != 3)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_NAME), errmsg("\"%s\" does not name a column", name),
+					 errhint("Name places as schema.table.column.")));
+		place->relid = get_relname_relid(lsecond(parts), get_namespace_oid(linitial(parts), false));
+		place->column = pstrdup(lthird(parts));
+		if (!OidIsValid(place->relid) || get_attnum(place->relid, place->column) <= 0)
+			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+							errmsg("column \"%s\" does not exist", name)));
+		places = lappend(places, place);
+	}
+	return places;
+}
+
+/* Whether a row of the census is in an accepted column, or in a partition of its table. */
+static bool
+is_accepted(const RevocationSearch *search, const CensusRow *row)
+{
+	ListCell *cell;
+
+	foreach(cell, search->accepted)
+	{
+		AcceptedPlace *place = lfirst(cell);
+
+		if (row->column && strcmp(row->column, place->column) == 0 &&
+			(row->relid == place->relid ||
+			 (get_rel_relispartition(row->relid) &&
+			  list_member_oid(get_partition_ancestors(row->relid), place->relid))))
+			return true;
+	}
+	return false;
+}
+
+/* Where a row of the census is. */
+static char *
+place_of(const CensusRow *row)
+{
+	return row->column ? psprintf("Table %s, column %s", row->table, quote_identifier(row->column))
+					   : psprintf("Table %s", row->table);
+}
+
+/* Adds a line to the places that are shown, unless there are too many. */
+static void
+add_place(Obstacles *obstacles, const char *line)
+{
+	if (obstacles->count++ < PLACES_SHOWN)
+		appendStringInfo(&obstacles->places, "%s%s", obstacles->places.len > 0 ? "\n" : "", line);
+}
+
+/*
+ * Notes values of which nothing tells the key: whatever no loaded key decrypts might
+ * need one that is revoked. Returns what is wrong with them.
+ */
+static const char *
+note_unknown(Obstacles *obstacles, const CensusRow *row)
+{
+	TargetColumn *target = column_covering(row->relid, row->column);
+
+	if (target && !column_names_key(target))
+	{
+		obstacles->undecryptable = true;
+		return ", which no loaded key decrypts";
+	}
+	obstacles->damaged = true;
+	return ", of a newer format or damaged";
+}
+
+/* Notes values that name a key. Returns what is wrong with them. */
+static const char *
+note_named(Obstacles *obstacles, const CensusRow *row)
+{
+	obstacles->named = true;
+	if (row->state == CENSUS_UNREGISTERED)
+		obstacles->unregistered = true;
+	else
+		obstacles->registered |= row->values > row->not_opening;
+	if (row->not_opening == 0)
+		return "";
+	obstacles->not_opening = true;
+	return psprintf("; %lld of them do not open: forged, or bound to another AAD",
+					(long long) row->not_opening);
+}
+
+/* Notes values that are, or may be, under a key. */
+static void
+note_values(Obstacles *obstacles, const RevocationSearch *search, const CensusRow *row)
+{
+	bool named = row->key_id[0] != '\0';
+	StringInfoData line;
+
+	initStringInfo(&line);
+	appendStringInfo(&line, "%s%s: %lld %s", place_of(row),
+					 row->state == CENSUS_UNREGISTERED ? ", not registered" : "",
+					 (long long) row->values, row->values == 1 ? "value" : "values");
+	if (named && list_length(search->key_ids) > 1)
+		appendStringInfo(&line, " under key %s", row->key_id);
+	if (row->nexamples > 0)
+		appendStringInfo(&line, ", first in %s", row->examples[0]);
+	appendStringInfo(&line, "%s.",
+					 named ? note_named(obstacles, row) : note_unknown(obstacles, row));
+	add_place(obstacles, line.data);
+}
+
+/* Sorts a row of the census: passed over, in the way, or only worth a warning. */
+static void
+consider_row(Obstacles *obstacles, const RevocationSearch *search, const CensusRow *row)
+{
+	if (row->state == CENSUS_LOOKS_ENCRYPTED)
+		return;
+	if (is_accepted(search, row))
+		ereport(WARNING, (errmsg("passed over as told: %s: %lld values%s%s", place_of(row),
+								 (long long) row->values, row->key_id[0] ? " under key " : "",
+								 row->key_id)));
+	else if (row->state != CENSUS_NOT_READABLE)
+		note_values(obstacles, search, row);
+	else if (row->registered)
+	{
+		obstacles->unreadable = true;
+		add_place(obstacles,
+				  psprintf("%s could not be looked at: %s.", place_of(row), row->detail));
+	}
+	else
+		ereport(WARNING, (errmsg("not looked at: %s: %s", place_of(row), row->detail)));
+}
+
+/*
+ * What makes the revocation possible. Rotation stops at a value that does not open, so it
+ * is no help before such a value is dealt with.
+ */
+static const char *
+hint_for(const Obstacles *obstacles, const RevocationSearch *search)
+{
+	dbcrypt_ring *ring = session_ring();
+	bool loaded = true;
+	bool revoked = false;
+	ListCell *cell;
+
+	foreach(cell, search->key_ids)
+	{
+		int key = keyring_find(ring, lfirst(cell));
+
+		loaded &= key >= 0;
+		revoked |= key >= 0 && (dbcrypt_ring_state(ring, key) & DBCRYPT_STATE_REVOKED);
+	}
+	if (obstacles->undecryptable)
+		return psprintf("Add the key of these values to dbcrypt.key_file, below the primary key, "
+						"correct the column's options in dbcrypt_columns, repair the rows that "
+						"dbcrypt_verify() names, or %s.",
+						search->accept);
+	if (obstacles->damaged)
+		return psprintf("Update the dbcrypt extension, repair the rows that dbcrypt_verify() "
+						"names, or %s.",
+						search->accept);
+	if (obstacles->not_opening)
+		return psprintf("Repair or delete the rows that dbcrypt_verify() names, then run "
+						"dbcrypt_rotate_all(), or %s.",
+						search->accept);
+	if (obstacles->registered && !loaded)
+		return "Add the key to dbcrypt.key_file, below the primary key, and run "
+			   "dbcrypt_rotate_all() first.";
+	if (obstacles->registered && revoked)
+		return "Run dbcrypt_reinstate_key() and dbcrypt_rotate_all() first.";
+	if (obstacles->registered)
+		return "Run dbcrypt_rotate_all() first.";
+	if (obstacles->unregistered)
+		return psprintf("Rotate these columns with dbcrypt_rotate(), which registers them, delete "
+						"the copies, or %s.",
+						search->accept);
+	return psprintf("Make the tables readable to dbcrypt, unregister their columns, or %s.",
+					search->accept);
+}
+
+/* Throws for what stands in the way. */
+pg_noreturn static void
+refuse(const Obstacles *obstacles, const RevocationSearch *search)
+{
+	StringInfoData keys;
+	bool one = list_length(search->key_ids) == 1;
+	const char *what;
+	ListCell *cell;
+
+	initStringInfo(&keys);
+	foreach(cell, search->key_ids)
+		appendStringInfo(&keys, "%s%s", keys.len > 0 ? ", " : "", (char *) lfirst(cell));
+	if (obstacles->named)
+		what = one ? "is still" : "are still";
+	else
+		what = "may still be";
+	ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+					errmsg("encryption %s %s %s in use", one ? "key" : "keys", keys.data, what),
+					obstacles->count > PLACES_SHOWN
+						? errdetail("%s\nand %d more places.", obstacles->places.data,
+									obstacles->count - PLACES_SHOWN)
+						: errdetail("%s", obstacles->places.data),
+					errhint("%s", hint_for(obstacles, search))));
+}
+
+void
+revocation_search(const RevocationSearch *search)
+{
+	CensusRequest request = {
+		.key_ids = search->key_ids, .registered_only = search->registered_only, .open = true};
+	Obstacles obstacles = {0};
+	ListCell *cell;
+
+	initStringInfo(&obstacles.places);
+	PushActiveSnapshot(GetLatestSnapshot());
+	foreach(cell, census_run(&request))
+		consider_row(&obstacles, search, lfirst(cell));
+	PopActiveSnapshot();
+	if (obstacles.count > 0)
+		refuse(&obstacles, search);
+}
