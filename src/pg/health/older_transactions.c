@@ -130,15 +130,17 @@ wait_for_transaction(void *arg)
 	(void) VirtualXactLock(*(VirtualTransactionId *) arg, true);
 }
 
-/* Whether the transaction ends within so many milliseconds, at least one. */
+/* Whether the transaction ends within so many milliseconds. */
 static bool
 transaction_ends(VirtualTransactionId *transaction, int64 timeout)
 {
-	int nestlevel = NewGUCNestLevel();
+	int nestlevel;
 	ErrorData *error;
 
-	SetConfigOption("lock_timeout", psprintf("%dms", (int) Max(timeout, 1)), PGC_USERSET,
-					PGC_S_SESSION);
+	if (timeout <= 0)
+		return VirtualXactLock(*transaction, false);
+	nestlevel = NewGUCNestLevel();
+	SetConfigOption("lock_timeout", psprintf("%dms", (int) timeout), PGC_USERSET, PGC_S_SESSION);
 	error = subtransaction_run(wait_for_transaction, transaction);
 	if (error && error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
 		ReThrowError(error);

@@ -226,9 +226,12 @@ lock_tables(List *columns)
 
 	foreach(cell, columns)
 	{
+		TargetColumn *target = lfirst(cell);
 		ListCell *member;
 
-		foreach(member, column_lock_members(((TargetColumn *) lfirst(cell))->relid, ShareLock))
+		if (target->problem)
+			continue; /* which the search reports */
+		foreach(member, column_lock_members(target->relid, ShareLock))
 		{
 			Relation rel = relation_open(lfirst_oid(member), NoLock);
 

@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "lib/stringinfo.h"
@@ -12,6 +13,8 @@
 #include "utils/snapmgr.h"
 #include "utils/varlena.h"
 
+#include "columns/copying_triggers.h"
+#include "columns/members.h"
 #include "columns/registry.h"
 #include "columns/target.h"
 #include "core/api/keyring.h"
@@ -254,6 +257,37 @@ refuse(const Obstacles *obstacles, const RevocationSearch *search)
 					errhint("%s", hint_for(obstacles, search))));
 }
 
+/*
+ * Looks at the registered columns themselves: a row of the registry that leads nowhere,
+ * and a program that is copying a table by triggers, which would bring old values back.
+ */
+static void
+check_columns(Obstacles *obstacles)
+{
+	ListCell *cell;
+
+	foreach(cell, columns_registered())
+	{
+		TargetColumn *target = lfirst(cell);
+		ListCell *member;
+
+		if (target->problem)
+		{
+			obstacles->unreadable = true;
+			add_place(obstacles, psprintf("Registered column %s could not be looked at: %s.",
+										  quote_identifier(target->name), target->problem));
+			continue;
+		}
+		foreach(member, column_lock_members(target->relid, AccessShareLock))
+		{
+			Relation rel = relation_open(lfirst_oid(member), NoLock);
+
+			copying_trigger_check(rel, target);
+			relation_close(rel, AccessShareLock);
+		}
+	}
+}
+
 void
 revocation_search(const RevocationSearch *search)
 {
@@ -263,6 +297,7 @@ revocation_search(const RevocationSearch *search)
 	ListCell *cell;
 
 	initStringInfo(&obstacles.places);
+	check_columns(&obstacles);
 	PushActiveSnapshot(GetLatestSnapshot());
 	foreach(cell, census_run(&request))
 		consider_row(&obstacles, search, lfirst(cell));
