@@ -123,6 +123,7 @@ SET dbcrypt.keys = :'both';
 SELECT dbcrypt_unregister_column('hinted', 'v');
 SELECT dbcrypt_revoke_key('72cd6e8422c407');
 SELECT dbcrypt_register_column('hinted', 'v');
+UPDATE dbcrypt_keys SET revoked_at = now() WHERE key_id = '72cd6e8422c407';
 SELECT dbcrypt_revoke_key('72cd6e8422c407');
 SELECT dbcrypt_reinstate_key('72cd6e8422c407');
 DROP TABLE hinted;

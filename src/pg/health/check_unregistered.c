@@ -15,6 +15,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "health/check_keyring.h"
 #include "health/check_unregistered.h"
 #include "health/findings.h"
 #include "health/reading.h"
@@ -33,6 +34,8 @@ typedef struct Sample
 	int columns;			 /* how many are still looked at */
 	int *left;				 /* by column: how many values more */
 	dbcrypt_encoding *forms; /* by column */
+	bool *found;			 /* by column: holds an envelope */
+	char **revoked;			 /* by column: a revoked key that a value is under, or NULL */
 } Sample;
 
 /*
@@ -40,7 +43,7 @@ typedef struct Sample
  * only once.
  */
 static void
-report_unregistered(HealthCheck *check, Relation rel, AttrNumber attnum)
+report_unregistered(HealthCheck *check, Relation rel, AttrNumber attnum, const char *revoked)
 {
 	const char *name = NameStr(TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attname);
 	Oid relid = RelationGetRelid(rel);
@@ -53,10 +56,16 @@ report_unregistered(HealthCheck *check, Relation rel, AttrNumber attnum)
 			return;
 	}
 	examined_add(check, relid, attnum);
-	finding_add(check, SEVERITY_WARNING, column_subject(relid, name),
-				"holds encrypted values and is not registered: a key that it uses could be "
-				"revoked",
-				"Run dbcrypt_register_column(), or rotate it, which registers it.");
+	if (revoked)
+		finding_add(check, SEVERITY_ERROR, column_subject(relid, name),
+					psprintf("holds values under revoked key %s and is not registered", revoked),
+					"Run dbcrypt_reinstate_key(), and rotate the column before the key is revoked "
+					"again; or delete the values.");
+	else
+		finding_add(check, SEVERITY_WARNING, column_subject(relid, name),
+					"holds encrypted values and is not registered: a key that it uses could be "
+					"revoked",
+					"Run dbcrypt_register_column(), or rotate it, which registers it.");
 }
 
 /* Looks for envelopes in one row. */
@@ -79,8 +88,12 @@ sample_row(TupleTableSlot *row, void *arg)
 		sample->left[i]--;
 		if (value_read_header(value, sample->forms[i], key_id) == DBCRYPT_OK)
 		{
-			report_unregistered(sample->check, sample->rel, i + 1);
-			sample->left[i] = 0;
+			sample->found[i] = true;
+			if (state_under_key(sample->check, key_id) == STATE_REVOKED)
+			{
+				sample->revoked[i] = pstrdup(key_id);
+				sample->left[i] = 0;
+			}
 		}
 		sample->columns -= sample->left[i] == 0;
 	}
@@ -96,6 +109,8 @@ sample_relation(void *arg)
 
 	sample->forms = palloc(desc->natts * sizeof(dbcrypt_encoding));
 	sample->left = palloc0(desc->natts * sizeof(int));
+	sample->found = palloc0(desc->natts * sizeof(bool));
+	sample->revoked = palloc0(desc->natts * sizeof(char *));
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(desc, i);
@@ -110,6 +125,9 @@ sample_relation(void *arg)
 	}
 	if (sample->columns > 0 && sample->rel->rd_tableam->scan_set_tidrange != NULL)
 		visit_rows(sample->rel, SAMPLE_BLOCKS, sample_row, sample);
+	for (int i = 0; i < desc->natts; i++)
+		if (sample->found[i])
+			report_unregistered(sample->check, sample->rel, i + 1, sample->revoked[i]);
 }
 
 /* The ordinary tables of users, in order of OID: no catalog, and not dbcrypt_keys. */

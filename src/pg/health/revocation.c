@@ -150,6 +150,9 @@ read_arguments(FunctionCallInfo fcinfo, RevocationSearch *search)
 
 	arguments_refuse_null(fcinfo, names, lengthof(names));
 	search->key_ids = text_list_argument(fcinfo, ARG_KEYS, "keys");
+	if (search->key_ids == NIL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("keys must name at least one key")));
 	where = text_argument(fcinfo, ARG_SEARCH);
 	search->registered_only = strcmp(where, "registered") == 0;
 	if (!search->registered_only && strcmp(where, "database") != 0)
@@ -192,9 +195,9 @@ dbcrypt_revoke_keys(PG_FUNCTION_ARGS)
 	wait_timeout = read_arguments(fcinfo, &search);
 	check_keys(search.key_ids);
 	if (search.registered_only)
-		ereport(NOTICE, (errmsg("only registered columns are searched"),
-						 errdetail("A value anywhere else is lost if it is under one of the "
-								   "keys.")));
+		ereport(WARNING, (errmsg("only registered columns are searched"),
+						  errdetail("A value anywhere else is lost if it is under one of the "
+									"keys.")));
 
 	commit();
 	PushActiveSnapshot(GetTransactionSnapshot());

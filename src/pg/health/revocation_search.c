@@ -19,6 +19,7 @@
 #include "columns/target.h"
 #include "core/api/keyring.h"
 #include "health/census.h"
+#include "health/census_result.h"
 #include "health/revocation_search.h"
 #include "keys/keyring.h"
 #include "keys/session_keyring.h"
@@ -39,11 +40,12 @@ typedef struct Obstacles
 {
 	StringInfoData places; /* a line each */
 	int count;
-	bool named;			/* values name one of the keys */
+	List *named;		/* keys that values name: char * */
 	bool registered;	/* some of them in a registered column, and they open */
 	bool not_opening;	/* some in a registered column do not open */
 	bool unregistered;	/* some elsewhere */
 	bool damaged;		/* values of which the key is not to be read */
+	bool not_loaded;	/* values of another application that name a key that is not loaded */
 	bool undecryptable; /* values that name no key, and that no loaded key decrypts */
 	bool unreadable;	/* tables of registered columns that could not be looked at */
 } Obstacles;
@@ -101,6 +103,25 @@ place_of(const CensusRow *row)
 					   : psprintf("Table %s", row->table);
 }
 
+/* How many values a row of the census counts. */
+static char *
+count_of(const CensusRow *row)
+{
+	return psprintf("%lld %s", (long long) row->values, row->values == 1 ? "value" : "values");
+}
+
+/* Appends a text to a list unless the list has it. */
+static List *
+list_append_unique_text(List *texts, const char *text)
+{
+	ListCell *cell;
+
+	foreach(cell, texts)
+		if (strcmp(lfirst(cell), text) == 0)
+			return texts;
+	return lappend(texts, pstrdup(text));
+}
+
 /* Adds a line to the places that are shown, unless there are too many. */
 static void
 add_place(Obstacles *obstacles, const char *line)
@@ -118,20 +139,25 @@ note_unknown(Obstacles *obstacles, const CensusRow *row)
 {
 	TargetColumn *target = column_covering(row->relid, row->column);
 
-	if (target && !column_names_key(target))
+	if (target == NULL || column_is_native(target))
 	{
-		obstacles->undecryptable = true;
-		return ", which no loaded key decrypts";
+		obstacles->damaged = true;
+		return ", of a newer format or damaged";
 	}
-	obstacles->damaged = true;
-	return ", of a newer format or damaged";
+	if (column_names_key(target))
+	{
+		obstacles->not_loaded = true;
+		return ", under a key that is not loaded, or damaged";
+	}
+	obstacles->undecryptable = true;
+	return ", which no loaded key decrypts";
 }
 
 /* Notes values that name a key. Returns what is wrong with them. */
 static const char *
 note_named(Obstacles *obstacles, const CensusRow *row)
 {
-	obstacles->named = true;
+	obstacles->named = list_append_unique_text(obstacles->named, row->key_id);
 	if (row->state == CENSUS_UNREGISTERED)
 		obstacles->unregistered = true;
 	else
@@ -151,9 +177,8 @@ note_values(Obstacles *obstacles, const RevocationSearch *search, const CensusRo
 	StringInfoData line;
 
 	initStringInfo(&line);
-	appendStringInfo(&line, "%s%s: %lld %s", place_of(row),
-					 row->state == CENSUS_UNREGISTERED ? ", not registered" : "",
-					 (long long) row->values, row->values == 1 ? "value" : "values");
+	appendStringInfo(&line, "%s%s: %s", place_of(row),
+					 row->state == CENSUS_UNREGISTERED ? ", not registered" : "", count_of(row));
 	if (named && list_length(search->key_ids) > 1)
 		appendStringInfo(&line, " under key %s", row->key_id);
 	if (row->nexamples > 0)
@@ -170,19 +195,18 @@ consider_row(Obstacles *obstacles, const RevocationSearch *search, const CensusR
 	if (row->state == CENSUS_LOOKS_ENCRYPTED)
 		return;
 	if (is_accepted(search, row))
-		ereport(WARNING, (errmsg("passed over as told: %s: %lld values%s%s", place_of(row),
-								 (long long) row->values, row->key_id[0] ? " under key " : "",
-								 row->key_id)));
+		ereport(WARNING, (errmsg("passed over as told: %s: %s%s%s", place_of(row), count_of(row),
+								 row->key_id[0] ? " under key " : "", row->key_id)));
 	else if (row->state != CENSUS_NOT_READABLE)
 		note_values(obstacles, search, row);
 	else if (row->registered)
 	{
 		obstacles->unreadable = true;
-		add_place(obstacles,
-				  psprintf("%s could not be looked at: %s.", place_of(row), row->detail));
+		add_place(obstacles, psprintf("Not looked at: %s%s", row->detail,
+									  row->detail[strlen(row->detail) - 1] == '.' ? "" : "."));
 	}
 	else
-		ereport(WARNING, (errmsg("not looked at: %s: %s", place_of(row), row->detail)));
+		ereport(WARNING, (errmsg("not looked at: %s", row->detail)));
 }
 
 /*
@@ -209,19 +233,24 @@ hint_for(const Obstacles *obstacles, const RevocationSearch *search)
 						"correct the column's options in dbcrypt_columns, repair the rows that "
 						"dbcrypt_verify() names, or %s.",
 						search->accept);
+	if (obstacles->not_loaded)
+		return psprintf("Add the key of these values to dbcrypt.key_file, below the primary key, "
+						"and run dbcrypt_rotate_all() first, repair the rows that "
+						"dbcrypt_verify() names, or %s.",
+						search->accept);
 	if (obstacles->damaged)
 		return psprintf("Update the dbcrypt extension, repair the rows that dbcrypt_verify() "
 						"names, or %s.",
 						search->accept);
+	if ((obstacles->registered || obstacles->not_opening) && !loaded)
+		return "Add the key to dbcrypt.key_file, below the primary key, and run "
+			   "dbcrypt_rotate_all() first.";
+	if ((obstacles->registered || obstacles->not_opening) && revoked)
+		return "Run dbcrypt_reinstate_key() and dbcrypt_rotate_all() first.";
 	if (obstacles->not_opening)
 		return psprintf("Repair or delete the rows that dbcrypt_verify() names, then run "
 						"dbcrypt_rotate_all(), or %s.",
 						search->accept);
-	if (obstacles->registered && !loaded)
-		return "Add the key to dbcrypt.key_file, below the primary key, and run "
-			   "dbcrypt_rotate_all() first.";
-	if (obstacles->registered && revoked)
-		return "Run dbcrypt_reinstate_key() and dbcrypt_rotate_all() first.";
 	if (obstacles->registered)
 		return "Run dbcrypt_rotate_all() first.";
 	if (obstacles->unregistered)
@@ -237,12 +266,13 @@ pg_noreturn static void
 refuse(const Obstacles *obstacles, const RevocationSearch *search)
 {
 	StringInfoData keys;
-	bool one = list_length(search->key_ids) == 1;
+	List *in_use = obstacles->named ? obstacles->named : search->key_ids;
+	bool one = list_length(in_use) == 1;
 	const char *what;
 	ListCell *cell;
 
 	initStringInfo(&keys);
-	foreach(cell, search->key_ids)
+	foreach(cell, in_use)
 		appendStringInfo(&keys, "%s%s", keys.len > 0 ? ", " : "", (char *) lfirst(cell));
 	if (obstacles->named)
 		what = one ? "is still" : "are still";
