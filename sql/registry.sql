@@ -146,6 +146,7 @@ CREATE VIEW problems AS SELECT severity, finding FROM dbcrypt_check() WHERE subj
 SELECT * FROM problems;
 SELECT "table", "column", state, "values", problem FROM dbcrypt_verify_all() ORDER BY "table"::text;
 SELECT "table", "column", scanned, rotated, problem FROM dbcrypt_rotate_all() ORDER BY "table"::text;
+INSERT INTO dbcrypt_keys (key_id, canary) VALUES ('00000000000000', '');
 SELECT dbcrypt_revoke_key('00000000000000');
 SELECT dbcrypt_verify('away', 'v');
 SELECT dbcrypt_rotate('away', 'v');

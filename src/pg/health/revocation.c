@@ -23,7 +23,7 @@
 #include "utils/timestamp.h"
 
 #include "columns/members.h"
-#include "columns/registry.h"
+#include "columns/opening.h"
 #include "columns/target.h"
 #include "core/api/keyring.h"
 #include "health/older_transactions.h"
@@ -221,20 +221,23 @@ dbcrypt_revoke_keys(PG_FUNCTION_ARGS)
 	PG_RETURN_NULL();
 }
 
-/* Locks the tables of all registered columns against writers. */
+/*
+ * Locks the registered columns' tables and the registry: no column is registered and no
+ * registered value written until the transaction ends.
+ */
 static void
-lock_tables(List *columns)
+lock_registered(void)
 {
 	ListCell *cell;
 
-	foreach(cell, columns)
+	foreach(cell, columns_lock_registered(ShareLock))
 	{
 		TargetColumn *target = lfirst(cell);
 		ListCell *member;
 
 		if (target->problem)
 			continue; /* which the search reports */
-		foreach(member, column_lock_members(target->relid, ShareLock))
+		foreach(member, column_lock_existing(target->relid, ShareLock))
 		{
 			Relation rel = relation_open(lfirst_oid(member), NoLock);
 
@@ -242,46 +245,6 @@ lock_tables(List *columns)
 			CheckTableNotInUse(rel, "revoke a key of");
 			relation_close(rel, NoLock);
 		}
-	}
-}
-
-/* Whether both lists are of the same tables. */
-static bool
-same_tables(List *a, List *b)
-{
-	ListCell *left;
-	ListCell *right;
-
-	if (list_length(a) != list_length(b))
-		return false;
-	forboth(left, a, right, b)
-		if (((TargetColumn *) lfirst(left))->relid != ((TargetColumn *) lfirst(right))->relid)
-			return false;
-	return true;
-}
-
-/*
- * Locks the registered columns' tables, then the registry: no column is registered and
- * no registered value written until the transaction ends. Everybody locks in this order,
- * so if the registry has changed meanwhile, it is let go first.
- */
-static void
-lock_registered(void)
-{
-	Oid registry = catalog_relation("dbcrypt_columns");
-	List *columns = columns_registered();
-
-	for (;;)
-	{
-		List *now;
-
-		lock_tables(columns);
-		LockRelationOid(registry, ShareLock);
-		now = columns_registered();
-		if (same_tables(columns, now))
-			break;
-		UnlockRelationOid(registry, ShareLock);
-		columns = now;
 	}
 }
 

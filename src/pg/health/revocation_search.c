@@ -47,6 +47,7 @@ typedef struct Obstacles
 	bool damaged;		/* values of which the key is not to be read */
 	bool not_loaded;	/* values of another application that name a key that is not loaded */
 	bool undecryptable; /* values that name no key, and that no loaded key decrypts */
+	bool problem;		/* registered columns that cannot be found */
 	bool unreadable;	/* tables of registered columns that could not be looked at */
 } Obstacles;
 
@@ -257,6 +258,8 @@ hint_for(const Obstacles *obstacles, const RevocationSearch *search)
 		return psprintf("Rotate these columns with dbcrypt_rotate(), which registers them, delete "
 						"the copies, or %s.",
 						search->accept);
+	if (obstacles->problem)
+		return REGISTRY_PROBLEM_HINT;
 	return psprintf("Make the tables readable to dbcrypt, unregister their columns, or %s.",
 					search->accept);
 }
@@ -303,12 +306,12 @@ check_columns(Obstacles *obstacles)
 
 		if (target->problem)
 		{
-			obstacles->unreadable = true;
+			obstacles->problem = true;
 			add_place(obstacles, psprintf("Registered column %s could not be looked at: %s.",
 										  quote_identifier(target->name), target->problem));
 			continue;
 		}
-		foreach(member, column_lock_members(target->relid, AccessShareLock))
+		foreach(member, column_lock_existing(target->relid, AccessShareLock))
 		{
 			Relation rel = relation_open(lfirst_oid(member), NoLock);
 
