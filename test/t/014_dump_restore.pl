@@ -75,7 +75,7 @@ foreach my $name (sort keys %restore)
 	is( $node->safe_psql($name, qq{$tables SELECT count(*) FROM dbcrypt_columns c JOIN pg_attribute a
 		ON attrelid = relid AND attrelid = format('%I.%I', "schema", "table")::regclass
 		AND attname = "column" AND a.attnum = c.attnum}),
-		'3', "$name: columns have their numbers");
+		$name eq 'disabled' ? '0' : '3', "$name: columns have their numbers, or get them from the next writer");
 	is( $node->safe_psql($name, qq{$tables SELECT count(dbcrypt_decrypt(token, id::text)), count(dbcrypt_decrypt(blob)) FROM accounts}),
 		'500|500', "$name: every value decrypts");
 	my ($rc, $out, $err) = $node->psql($name, "$tables SELECT dbcrypt_decrypt('$under_2')");
