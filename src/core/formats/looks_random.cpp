@@ -234,9 +234,10 @@ thin_out(dbcrypt_sample *sample)
 {
 	for (uint32_t i = 0; i < sample->values / 2; i++)
 	{
-		sample->sizes[i] = sample->sizes[size_t{2} * i];
-		sample->kept[i] = sample->kept[size_t{2} * i];
-		std::memcpy(sample->bytes[i], sample->bytes[size_t{2} * i], DBCRYPT_SAMPLE_BYTES);
+		const size_t from = static_cast<size_t>(i) * 2;
+		sample->sizes[i] = sample->sizes[from];
+		sample->kept[i] = sample->kept[from];
+		std::memcpy(sample->bytes[i], sample->bytes[from], DBCRYPT_SAMPLE_BYTES);
 	}
 	sample->values /= 2;
 	sample->stride = 2 * std::max<uint32_t>(sample->stride, 1);
