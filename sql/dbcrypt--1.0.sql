@@ -208,10 +208,10 @@ CREATE FUNCTION dbcrypt_adopt_tooljet(schema name DEFAULT 'public',
     OUT "table" regclass, OUT "column" name)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
-CREATE FUNCTION dbcrypt_convert("table" regclass, "column" name,
+CREATE FUNCTION dbcrypt_convert("table" regclass, "column" name, aad text DEFAULT NULL,
     OUT scanned bigint, OUT converted bigint, OUT nulls bigint)
 RETURNS record
-AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 
 ---------------------------------------------------------------------
 -- Rotation
@@ -328,7 +328,7 @@ REVOKE EXECUTE ON FUNCTION
     dbcrypt_loaded_keys(), dbcrypt_progress_rows(),
     dbcrypt_register_column(regclass, name, text), dbcrypt_unregister_column(regclass, name),
     dbcrypt_ignore_triggers(regclass, name, text[]),
-    dbcrypt_adopt(regclass, name, text, jsonb), dbcrypt_convert(regclass, name),
+    dbcrypt_adopt(regclass, name, text, jsonb), dbcrypt_convert(regclass, name, text),
     dbcrypt_adopt_coder(regclass), dbcrypt_adopt_tooljet(name),
     dbcrypt_rotate(regclass, name, text, boolean), dbcrypt_rotate_all(boolean)
 FROM PUBLIC;

@@ -133,6 +133,12 @@ BEGIN;
 SELECT * FROM dbcrypt_convert('runners', 'token_encrypted');
 SELECT id, dbcrypt_decrypt(token_encrypted) FROM runners ORDER BY id;
 ROLLBACK;
+-- A nonce is what it is made of, never another value's that is spelt as a token.
+BEGIN;
+UPDATE runners SET token_encrypted = left(token_encrypted, -12) || 'not hexadec!' WHERE id = 1;
+SELECT state, "values" FROM dbcrypt_verify('runners', 'token_encrypted');
+SELECT * FROM dbcrypt_rotate('runners', 'token_encrypted');
+ROLLBACK;
 DROP TABLE runners;
 
 ---- containarium: bytea with AAD of the row; rows with a wrapped key are someone else's
@@ -153,8 +159,11 @@ UPDATE secrets SET username = 'mallory' WHERE username = 'alice';
 SELECT key_id, state, "values" FROM dbcrypt_verify('secrets', 'ciphertext');
 ROLLBACK;
 BEGIN;
+SAVEPOINT s;
 SELECT * FROM dbcrypt_convert('secrets', 'ciphertext');
-SELECT username, wrapped_dek IS NULL AND encode(dbcrypt_decrypt(ciphertext), 'escape') IN ('secret', '') AS converted, nonce FROM secrets WHERE wrapped_dek IS NULL ORDER BY username;
+ROLLBACK TO s;
+SELECT * FROM dbcrypt_convert('secrets', 'ciphertext', $$username || '/' || name$$);
+SELECT username, wrapped_dek IS NULL AND encode(dbcrypt_decrypt(ciphertext, username || '/' || name), 'escape') IN ('secret', '') AS converted, nonce FROM secrets WHERE wrapped_dek IS NULL ORDER BY username;
 SELECT scheme, aad, options FROM dbcrypt_columns;
 -- The other rows are left alone from now on too.
 SELECT * FROM dbcrypt_rotate('secrets', 'ciphertext');
@@ -186,7 +195,7 @@ SELECT "column", state, "values" FROM dbcrypt_verify_all() ORDER BY 1;
 ROLLBACK;
 BEGIN;
 SELECT c."column", v.* FROM dbcrypt_columns c, dbcrypt_convert(format('%I.%I', c."schema", c."table"), c."column") v;
-SELECT id, dbcrypt_decrypt(email_ciphertext) AS email, encode(dbcrypt_decrypt(raw_ciphertext), 'escape') AS raw, dbcrypt_decrypt(bound_ciphertext) AS bound FROM users ORDER BY id;
+SELECT id, dbcrypt_decrypt(email_ciphertext) AS email, encode(dbcrypt_decrypt(raw_ciphertext), 'escape') AS raw, dbcrypt_decrypt(bound_ciphertext, id::text) AS bound FROM users ORDER BY id;
 ROLLBACK;
 -- Another table name derives another key.
 BEGIN;

@@ -67,7 +67,7 @@ $rotator->quit;
 $rotator = new_session($node);
 $node->safe_psql('postgres', q{ALTER TABLE tokens ADD CHECK (v NOT LIKE 'dbc1AXLN%' OR id < 100) NOT VALID});
 write_key_file(key_file($node), $k1, $k2);
-like((run_sql($rotator, q{CALL dbcrypt_rotate_online('tokens', 'v')}))[1], qr/violates check constraint/, 'a rotation fails');
+like((run_sql($rotator, q{CALL dbcrypt_rotate_online('tokens', 'v')}))[1], qr/violates constraint/, 'a rotation fails');
 run_sql($rotator, q{UPDATE tokens SET large = NULL WHERE id = 4});
 is(changes(), '1|1', 'and the next change of the session is its own');
 $rotator->quit;

@@ -254,7 +254,7 @@ foreach my $case ([ 'pg_cancel_backend', qr/ERROR:  canceling statement due to u
 	$holder->query_safe('BEGIN');
 	$holder->query_safe('SELECT id FROM small ORDER BY ctid LIMIT 1 FOR UPDATE');
 	my $session = start_rotation(q{'small', 'v', batch_blocks => 1, workers => 2});
-	like(end_rotation($session), qr/ERROR:  new row for relation "small" violates check constraint "small_check"\nDETAIL:  Table public.small, row \(\d+,\d+\)/, 'an error beside a process that waits');
+	like(end_rotation($session), qr/ERROR:  the new row violates constraint "small_check"\nDETAIL:  Table public.small, row \(\d+,\d+\)/, 'an error beside a process that waits');
 	poll_ok("$workers = 0", '... and all workers end');
 	$holder->quit;
 	$node->safe_psql('postgres', 'ALTER TABLE small DROP CONSTRAINT small_check');

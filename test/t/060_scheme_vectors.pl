@@ -41,7 +41,7 @@ $node->safe_psql('postgres', q{
 			after := coalesce((SELECT string_agg(state, ' ') FROM dbcrypt_verify('vector', 'v')), 'none');
 			PERFORM FROM dbcrypt_rotate('vector', 'v') r WHERE rotated = 0;
 			IF NOT FOUND THEN after := 'rotated again'; END IF;
-			PERFORM dbcrypt_convert('vector', 'v');
+			PERFORM dbcrypt_convert('vector', 'v', '''''');
 			IF scheme = 'containarium' AND NOT EXISTS (SELECT FROM vector WHERE dbcrypt_is_encrypted(v::text::bytea)) THEN
 				same := 'left alone';
 			ELSE

@@ -38,6 +38,12 @@ constexpr dbcrypt_scheme_traits gitlab_token_traits = {
 
 constexpr uint8_t bar = '|';
 
+bool
+is_hex_digit(uint8_t c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+}
+
 class GitlabTokenScheme : public GcmScheme
 {
 public:
@@ -51,8 +57,8 @@ protected:
 		if (text.size() > 1 + nonce_size && text[0] == bar)
 		{
 			const Bytes nonce = text.last(nonce_size);
-			/* The nonce is 12 ASCII characters. */
-			if (std::any_of(nonce.begin(), nonce.end(), [](uint8_t c) { return c >= 0x80; }))
+			/* No other value of the key, respelt as a token, has such a nonce. */
+			if (!std::all_of(nonce.begin(), nonce.end(), is_hex_digit))
 				return false;
 			std::memcpy(parts->nonce, nonce.data(), nonce_size);
 			text = text.subspan(1, text.size() - 1 - nonce_size);

@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "access/relation.h"
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -23,6 +24,7 @@
 #include "core/api/scheme.h"
 #include "rows/column_scan.h"
 #include "support/arguments.h"
+#include "support/catalog.h"
 #include "support/compat.h"
 #include "values/codec_inspect.h"
 
@@ -224,6 +226,24 @@ check_sample(Relation rel, const TargetColumn *target)
 	column_scan_end(&scan);
 }
 
+/*
+ * Refuses a caller who may not decrypt: what a key opens in another application's form
+ * tells of the plaintext, by yes or no, and by a nonce that is made of it.
+ */
+static void
+check_may_decrypt(Relation rel, const TargetColumn *target)
+{
+	AttrNumber attnum = get_attnum(RelationGetRelid(rel), target->name);
+	Oid type = column_encoding(rel, attnum) == DBCRYPT_ENCODING_BINARY ? BYTEAOID : TEXTOID;
+
+	if (!compat_may_execute(catalog_function("dbcrypt_decrypt", type), GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to adopt column \"%s\" of table \"%s\"", target->name,
+						get_rel_name(target->relid)),
+				 errdetail("Only a role with EXECUTE on dbcrypt_decrypt() may adopt columns.")));
+}
+
 void
 adopt_column(TargetColumn *target)
 {
@@ -241,6 +261,7 @@ adopt_column(TargetColumn *target)
 						errmsg("columns of temporary tables cannot be adopted")));
 	foreach(cell, target_open(target, RowExclusiveLock, "adopt"))
 	{
+		check_may_decrypt(lfirst(cell), target);
 		check_sample(lfirst(cell), target);
 		relation_close(lfirst(cell), NoLock);
 	}

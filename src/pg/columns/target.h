@@ -22,6 +22,7 @@ typedef struct TargetColumn
 	AttrNumber attnum;
 	char *name;					  /* the column's current name */
 	char *aad;					  /* expression, or NULL */
+	char *native_aad;			  /* to convert to native envelopes with; NULL for the same */
 	char *registered_by;		  /* the role that registered the expressions, or NULL */
 	Oid runs_as;				  /* who evaluates expressions; InvalidOid: the table's owner */
 	const dbcrypt_scheme *scheme; /* NULL for native */

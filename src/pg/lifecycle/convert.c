@@ -6,14 +6,18 @@
 
 #include "access/relation.h"
 #include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
 #include "columns/copying_triggers.h"
 #include "columns/empty_scan.h"
+#include "columns/expression.h"
+#include "columns/expression_check.h"
 #include "columns/opening.h"
 #include "columns/options.h"
 #include "columns/registry.h"
@@ -57,13 +61,48 @@ convert_relation(Relation rel, const TargetColumn *target, int64 *counts)
 	updater_end(&self.updater);
 }
 
-/* Registers the column as one of native envelopes without AAD. */
+/*
+ * Checks the AAD that the envelopes are to have. Without one an AAD of type text stays
+ * what it is; for a column whose values are bound to their rows in a way that native
+ * envelopes have not, one must be named.
+ */
+static void
+check_binding(Relation rel, const TargetColumn *target)
+{
+	TargetColumn native = {.relid = target->relid,
+						   .attnum = target->attnum,
+						   .name = target->name,
+						   .aad = target->native_aad,
+						   .runs_as = target->runs_as};
+	const char *bound_by = NULL;
+
+	if (target->native_aad)
+		expressions_check(rel, &native);
+	else if (target->options.attribute_expression)
+		bound_by = "a key derived with an attribute expression";
+	else if (target->aad &&
+			 exprType((Node *) aad_parse(rel, get_attnum(RelationGetRelid(rel), target->name),
+										 target->aad, false)) == BYTEAOID)
+		bound_by = "an AAD of type bytea";
+	if (bound_by)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("cannot convert column \"%s\" of table \"%s\" without an AAD",
+							   target->name, RelationGetRelationName(rel)),
+						errdetail("Its values are bound to their rows by %s, which native "
+								  "envelopes have not.",
+								  bound_by),
+						errhint("Name an AAD expression of type text: dbcrypt_convert(..., aad => "
+								"'...').")));
+}
+
+/* Registers the column as one of native envelopes, with its AAD. */
 static void
 register_converted(TargetColumn *target)
 {
 	SPI_connect();
 	(void) column_unregister(target->relid, target->attnum);
-	target->aad = NULL;
+	if (target->native_aad)
+		target->aad = target->native_aad;
 	target->scheme = NULL;
 	target->options = (ColumnOptions){.where = target->options.where,
 									  .json = target->options.json,
@@ -73,20 +112,24 @@ register_converted(TargetColumn *target)
 }
 
 /*
- * dbcrypt_convert("table" regclass, "column" name): locks out writers, who would
+ * dbcrypt_convert("table" regclass, "column" name, aad text): locks out writers, who would
  * still write values of the old scheme.
  */
 Datum
 dbcrypt_convert(PG_FUNCTION_ARGS)
 {
-	TargetColumn target = target_from_arguments(fcinfo);
+	static const char *const names[] = {"table", "column", NULL};
+	TargetColumn target;
 	int64 counts[3] = {0};
 	List *members;
 	ListCell *cell;
 	Datum values[3];
 
+	arguments_refuse_null(fcinfo, names, lengthof(names));
+	target = target_from_arguments(fcinfo);
 	PreventCommandDuringRecovery("dbcrypt_convert()");
 	PreventCommandIfReadOnly("dbcrypt_convert()");
+	target.native_aad = text_argument(fcinfo, 2);
 	members = target_open(&target, ShareRowExclusiveLock, "convert");
 	if (target.scheme == NULL || target.scheme == scheme_native() ||
 		column_registered(target.relid, target.attnum) == NULL)
@@ -97,7 +140,10 @@ dbcrypt_convert(PG_FUNCTION_ARGS)
 				 errhint("Only a column adopted with dbcrypt_adopt() can be converted.")));
 
 	foreach(cell, members)
+	{
 		copying_trigger_check(lfirst(cell), &target);
+		check_binding(lfirst(cell), &target);
+	}
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	foreach(cell, members)

@@ -63,6 +63,7 @@ process_row(ColumnScan *scan, void *arg)
 {
 	RewritePass *pass = arg;
 	RewriteCounts *counts = pass->counts;
+	MemoryContext context = CurrentMemoryContext;
 	ColumnChange change;
 	ValueOutcome outcome = transform(pass->kind, scan, &change);
 
@@ -76,10 +77,18 @@ process_row(ColumnScan *scan, void *arg)
 		return !pass->found_change;
 	}
 	scan->writing = true;
-	updater_build_row(&pass->updater, &change);
-	if (pass->new_heap)
-		table_tuple_insert(pass->new_heap, pass->updater.updated, pass->command,
-						   TABLE_INSERT_SKIP_FSM, pass->bulk);
+	PG_TRY();
+	{
+		updater_build_row(&pass->updater, &change);
+		if (pass->new_heap)
+			table_tuple_insert(pass->new_heap, pass->updater.updated, pass->command,
+							   TABLE_INSERT_SKIP_FSM, pass->bulk);
+	}
+	PG_CATCH();
+	{
+		column_scan_rethrow(scan, context, pass->updater.constraints);
+	}
+	PG_END_TRY();
 	scan->writing = false;
 	return true;
 }
@@ -131,31 +140,42 @@ fill_heap(RewriteKind kind, Relation rel, const TargetColumn *target, Relation n
 	table_finish_bulk_insert(new_heap, TABLE_INSERT_SKIP_FSM);
 }
 
-/* Error context: an error of an index must not show values. */
+/* Error context: other messages about an index do not log theirs. */
 static void
 index_error_context(void *arg)
 {
-	redact_error();
-	errdetail("Table %s.", (const char *) arg);
+	errhidecontext(true);
 }
 
-/* Puts the new heap in the place of the old one, and rebuilds the indexes. */
+/*
+ * Puts the new heap in the place of the old one, and rebuilds the indexes, whose errors
+ * must not show values.
+ */
 static void
-swap_heaps(Oid relid, Oid new_relid, char persistence)
+swap_heaps(Oid relid, Oid new_relid, char persistence, const List *constraints)
 {
-	ErrorContextCallback context = {
-		.callback = index_error_context,
-		.arg = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-										  get_rel_name(relid)),
-		.previous = error_context_stack};
+	char *place = psprintf("Table %s",
+						   quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+													  get_rel_name(relid)));
+	ErrorContextCallback context = {.callback = index_error_context,
+									.previous = error_context_stack};
+	MemoryContext caller = CurrentMemoryContext;
 	int nestlevel = NewGUCNestLevel();
 
 	/* A parallel worker would log its error itself, with the DETAIL. */
 	(void) set_config_option("max_parallel_maintenance_workers", "0", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
-	error_context_stack = &context;
-	compat_finish_heap_swap(relid, new_relid, RecentXmin, ReadNextMultiXactId(), persistence);
-	error_context_stack = context.previous;
+	PG_TRY();
+	{
+		error_context_stack = &context;
+		compat_finish_heap_swap(relid, new_relid, RecentXmin, ReadNextMultiXactId(), persistence);
+		error_context_stack = context.previous;
+	}
+	PG_CATCH();
+	{
+		rethrow_without_values(caller, place, constraints);
+	}
+	PG_END_TRY();
 	AtEOXact_GUC(false, nestlevel);
 }
 
@@ -164,6 +184,7 @@ rewrite_relation(RewriteKind kind, Relation rel, const TargetColumn *target, Rew
 {
 	Oid relid = RelationGetRelid(rel);
 	char persistence = rel->rd_rel->relpersistence;
+	List *constraints = constraint_names(rel);
 	Oid new_relid;
 	Relation new_heap;
 
@@ -176,5 +197,5 @@ rewrite_relation(RewriteKind kind, Relation rel, const TargetColumn *target, Rew
 	fill_heap(kind, rel, target, new_heap, counts);
 	table_close(new_heap, NoLock);
 	relation_close(rel, NoLock);
-	swap_heaps(relid, new_relid, persistence);
+	swap_heaps(relid, new_relid, persistence, constraints);
 }

@@ -9,6 +9,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/palloc.h"
 
 #include "columns/target.h"
 #include "rows/column_scan.h"
@@ -17,7 +18,10 @@
 #include "support/run_as.h"
 #include "values/codec.h"
 
-/* Names the row in an error. While the row is written, no value is shown. */
+/*
+ * Names the row in an error. While the row is written, errors are thrown anew without
+ * values; of other messages, and of one that ends the session, no context is logged.
+ */
 static void
 row_error_context(void *arg)
 {
@@ -26,10 +30,7 @@ row_error_context(void *arg)
 	OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(&scan->tid);
 
 	if (scan->writing)
-	{
-		redact_error();
-		errdetail("Table %s, row (%u,%u).", scan->table_name, block, offset);
-	}
+		errhidecontext(true);
 	else if (offset != InvalidOffsetNumber)
 		errcontext("encrypted column of table %s, row (%u,%u)", scan->table_name, block, offset);
 }
@@ -59,6 +60,20 @@ column_scan_end(ColumnScan *scan)
 	ExecDropSingleTupleTableSlot(scan->row);
 	FreeExecutorState(scan->estate);
 	run_as_restore(&scan->owner);
+}
+
+void
+column_scan_rethrow(ColumnScan *scan, MemoryContext context, const List *constraints)
+{
+	char *place;
+
+	MemoryContextSwitchTo(context);
+	place = psprintf("Table %s, row (%u,%u)", scan->table_name,
+					 ItemPointerGetBlockNumberNoCheck(&scan->tid),
+					 ItemPointerGetOffsetNumberNoCheck(&scan->tid));
+	scan->writing = false;
+	ItemPointerSetInvalid(&scan->tid); /* it is named already */
+	rethrow_without_values(context, place, constraints);
 }
 
 /* Visits the row in scan->row. */

@@ -14,6 +14,7 @@
 #include "utils/snapshot.h"
 
 #include "columns/target.h"
+#include "support/compat.h"
 #include "support/run_as.h"
 #include "values/codec.h"
 
@@ -26,7 +27,7 @@ typedef struct ColumnScan
 	TupleTableSlot *row; /* the row at work */
 	char *table_name;	 /* qualified and quoted */
 	ItemPointerData tid; /* of the row at work, for error contexts */
-	bool writing;		 /* the row is being written: errors must not show values */
+	bool writing;		 /* the row is being written: messages must not show values */
 	ErrorContextCallback error_context;
 	RunAsContext owner;
 } ColumnScan;
@@ -40,6 +41,13 @@ typedef bool (*ColumnScanVisitor)(ColumnScan *scan, void *arg);
  */
 extern void column_scan_begin(ColumnScan *scan, Relation rel, const TargetColumn *target);
 extern void column_scan_end(ColumnScan *scan);
+
+/*
+ * In PG_CATCH, while scan->writing: throws the error anew without values, as
+ * rethrow_without_values does, and names the row at work.
+ */
+pg_noreturn extern void column_scan_rethrow(ColumnScan *scan, MemoryContext context,
+											const List *constraints);
 
 /*
  * Visits every row that the snapshot sees. Per-tuple memory is reset after each.

@@ -14,6 +14,8 @@
 #include "nodes/makefuncs.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/palloc.h"
+#include "utils/relcache.h"
 #include "utils/snapmgr.h"
 
 #include "columns/target.h"
@@ -44,6 +46,27 @@ init_range_table(RowUpdater *updater)
 	compat_init_range_table(updater->scan.estate, rte, changed);
 }
 
+List *
+constraint_names(Relation rel)
+{
+	const TupleConstr *constr = RelationGetDescr(rel)->constr;
+	List *indexes = RelationGetIndexList(rel);
+	List *names = NIL;
+	ListCell *cell;
+
+	for (int i = 0; constr && i < constr->num_check; i++)
+		names = lappend(names, pstrdup(constr->check[i].ccname));
+	foreach(cell, indexes)
+	{
+		char *name = get_rel_name(lfirst_oid(cell));
+
+		if (name)
+			names = lappend(names, name);
+	}
+	list_free(indexes);
+	return names;
+}
+
 void
 updater_begin(RowUpdater *updater, Relation rel, const TargetColumn *target, bool build_only)
 {
@@ -58,6 +81,7 @@ updater_begin(RowUpdater *updater, Relation rel, const TargetColumn *target, boo
 	updater->result = makeNode(ResultRelInfo);
 	InitResultRelInfo(updater->result, rel, 1, NULL, 0);
 	updater->updated = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
+	updater->constraints = constraint_names(rel);
 	if (build_only)
 		return;
 
@@ -224,13 +248,22 @@ write_change(RowUpdater *updater, const ColumnChange *change)
 {
 	TM_FailureData failure;
 	LockTupleMode lockmode;
-	TM_Result status;
+	volatile TM_Result status = TM_Invisible;
 	bool cold;
 	List *rechecks;
+	MemoryContext context = CurrentMemoryContext;
 
 	updater->scan.writing = true;
-	updater_build_row(updater, change);
-	status = update_tuple(updater, &failure, &lockmode, &cold, &rechecks);
+	PG_TRY();
+	{
+		updater_build_row(updater, change);
+		status = update_tuple(updater, &failure, &lockmode, &cold, &rechecks);
+	}
+	PG_CATCH();
+	{
+		column_scan_rethrow(&updater->scan, context, updater->constraints);
+	}
+	PG_END_TRY();
 	updater->scan.writing = false;
 	if (status == TM_Ok)
 	{

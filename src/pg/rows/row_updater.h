@@ -21,10 +21,14 @@ typedef struct RowUpdater
 	ColumnScan scan;
 	ResultRelInfo *result;	 /* without its indexes when rows are only built */
 	TupleTableSlot *updated; /* the row with its change */
+	List *constraints;		 /* names that an error may show */
 	bool nowait;			 /* return VALUE_BUSY rather than wait for a row */
 	ReplOriginId origin;	 /* InvalidReplOriginId: changes are not marked */
 	int64 cold_updates;		 /* those that wrote index entries */
 } RowUpdater;
+
+/* The names of a relation's constraints and indexes. */
+extern List *constraint_names(Relation rel);
 
 /*
  * Does column_scan_begin and prepares for writing; needs an active snapshot. With

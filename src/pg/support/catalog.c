@@ -12,8 +12,11 @@
 #include "access/table.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
+#include "nodes/value.h"
+#include "parser/parse_func.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -60,6 +63,16 @@ catalog_relation_name(const char *name)
 						errmsg("extension \"dbcrypt\" does not exist in this database"),
 						errhint("Run CREATE EXTENSION dbcrypt.")));
 	return quote_qualified_identifier(get_namespace_name(schema), name);
+}
+
+Oid
+catalog_function(const char *name, Oid argument)
+{
+	Oid arguments[] = {argument, TEXTOID};
+	List *qualified = list_make2(makeString(get_namespace_name(extension_namespace())),
+								 makeString(pstrdup(name)));
+
+	return LookupFuncName(qualified, lengthof(arguments), arguments, false);
 }
 
 AttrNumber

@@ -18,6 +18,12 @@ extern Oid catalog_relation(const char *name);
 extern char *catalog_relation_name(const char *name);
 
 /*
+ * OID of a function of the extension whose arguments are of this type and text; throws
+ * without it.
+ */
+extern Oid catalog_function(const char *name, Oid argument);
+
+/*
  * Number of a column of such a table. Found by name: the script that made the table
  * may be of another version than this library. Throws if the column is missing or
  * of another type.

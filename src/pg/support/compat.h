@@ -10,6 +10,7 @@
 #include "access/heapam_xlog.h"
 #include "access/tableam.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_proc.h"
 #include "common/jsonapi.h"
 #include "executor/executor.h"
 #include "mb/pg_wchar.h"
@@ -90,6 +91,17 @@ compat_owns_relation(Oid relid, Oid userid)
 	return object_ownercheck(RelationRelationId, relid, userid);
 #else
 	return pg_class_ownercheck(relid, userid);
+#endif
+}
+
+/* Whether a user may execute a function. */
+static inline bool
+compat_may_execute(Oid function, Oid userid)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(ProcedureRelationId, function, userid, ACL_EXECUTE) == ACLCHECK_OK;
+#else
+	return pg_proc_aclcheck(function, userid, ACL_EXECUTE) == ACLCHECK_OK;
 #endif
 }
 

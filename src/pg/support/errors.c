@@ -104,9 +104,96 @@ raise_status(dbcrypt_status status, dbcrypt_encoding encoding, const char *key_i
 					place_detail(place, key_id)));
 }
 
-void
-redact_error(void)
+/*
+ * The name of the SQL function that an error comes from, NULL if none is known. Only the
+ * outermost line of its context is looked at: what stands further in may be a value.
+ */
+static char *
+function_of(const ErrorData *error)
 {
-	if (ERRCODE_TO_CATEGORY(geterrcode()) == ERRCODE_DATA_EXCEPTION)
-		errmsg("a generated column, constraint or index rejects the new value");
+	const char *line = error->context ? strrchr(error->context, '\n') : NULL;
+	const char *name;
+	size_t size;
+
+	line = line ? line + 1 : error->context;
+	if (line == NULL || (strncmp(line, "PL/", 3) != 0 && strncmp(line, "SQL function ", 13) != 0))
+		return NULL;
+	name = strstr(line, " function ");
+	if (name == NULL)
+		return NULL;
+	name += strlen(" function ");
+	name += *name == '"';
+	size = strcspn(name, "(\" ");
+	return size > 0 && size < 2 * NAMEDATALEN ? pnstrdup(name, size) : NULL;
+}
+
+/* A name that the error carries, if it is one of these: whoever raises may name anything. */
+static const char *
+constraint_of(const ErrorData *error, const List *names)
+{
+	const ListCell *cell;
+
+	foreach(cell, names)
+	{
+		if (error->constraint_name && strcmp(lfirst(cell), error->constraint_name) == 0)
+			return lfirst(cell);
+	}
+	return NULL;
+}
+
+/*
+ * The message of an error before values were put into it: the text in the server's
+ * source. NULL for one that was written elsewhere, as RAISE does.
+ */
+static const char *
+fixed_text(const ErrorData *error)
+{
+	const char *text = error->message_id;
+
+	return text && strspn(text, "%s: ") < strlen(text) ? text : NULL;
+}
+
+/* The primary message to take the place of an error's own. */
+static const char *
+message_without_values(const ErrorData *error, const char *constraint)
+{
+	const char *text = fixed_text(error);
+	int category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+	if (constraint)
+		return psprintf("the new row violates constraint \"%s\"", constraint);
+	if (text && strchr(text, '%') == NULL)
+		return text;
+	if (category == ERRCODE_DATA_EXCEPTION || category == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION ||
+		text == NULL)
+		return "a generated column, constraint or index rejects the new value";
+	return "could not write the new row";
+}
+
+void
+rethrow_without_values(MemoryContext context, const char *place, const List *constraints)
+{
+	ErrorData *error;
+	const char *constraint;
+	const char *function;
+	const char *text;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	constraint = constraint_of(error, constraints);
+	function = function_of(error);
+	text = fixed_text(error);
+	if (constraint || (text && strchr(text, '%') == NULL))
+		text = NULL; /* said already */
+	if (errstart(ERROR, TEXTDOMAIN))
+	{
+		errcode(error->sqlerrcode);
+		errmsg_internal("%s", message_without_values(error, constraint));
+		errdetail_internal("%s%s%s.%s%s%s", place, function ? ", function " : "",
+						   function ? function : "", text ? " The error, without its values: " : "",
+						   text ? text : "", text ? "." : "");
+		errfinish(error->filename, error->lineno, error->funcname);
+	}
+	pg_unreachable();
 }

@@ -8,7 +8,9 @@
 #include "postgres.h"
 
 #include "access/attnum.h"
+#include "nodes/pg_list.h"
 #include "storage/itemptr.h"
+#include "utils/palloc.h"
 #include "utils/rel.h"
 
 #include "core/api/status.h"
@@ -32,9 +34,14 @@ pg_noreturn extern void raise_status(dbcrypt_status status, dbcrypt_encoding enc
 extern const char *status_message(dbcrypt_status status, const char *key_id);
 
 /*
- * For the callback of an error context. PostgreSQL's errors about a value may print
- * it; this replaces the message by one that does not.
+ * In PG_CATCH, of an error that was raised while a value was being written, by a
+ * constraint, a generated column, an index or a function in one: its message, detail,
+ * hint and context may print the value. Throws another in its place, which has its
+ * SQLSTATE, the place, the name of the function and the text in the server's source, but
+ * nothing that was put into it. constraints are the names that may be shown. context is
+ * the memory context before PG_TRY.
  */
-extern void redact_error(void);
+pg_noreturn extern void rethrow_without_values(MemoryContext context, const char *place,
+											   const List *constraints);
 
 #endif

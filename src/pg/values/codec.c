@@ -11,6 +11,7 @@
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/parse_coerce.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -53,7 +54,8 @@ prepare_expressions(ColumnCodec *codec, const TargetColumn *target, EState *esta
 	Oid userid;
 	int security;
 
-	if (target->aad == NULL && options->attribute_expression == NULL && options->where == NULL)
+	if (target->aad == NULL && target->native_aad == NULL &&
+		options->attribute_expression == NULL && options->where == NULL)
 		return;
 	codec->runs_as = OidIsValid(target->runs_as) ? target->runs_as : owner_of(target->relid);
 
@@ -64,6 +66,9 @@ prepare_expressions(ColumnCodec *codec, const TargetColumn *target, EState *esta
 		codec->aad = aad_prepare(
 			aad_parse(codec->rel, codec->attnum, target->aad, codec->scheme == scheme_native()),
 			estate);
+	if (target->native_aad)
+		codec->native_aad =
+			aad_prepare(aad_parse(codec->rel, codec->attnum, target->native_aad, true), estate);
 	if (options->attribute_expression)
 		codec->attribute = expression_prepare(
 			codec->rel, codec->attnum, options->attribute_expression, "attribute", TEXTOID, estate);
@@ -142,6 +147,7 @@ prepare_type(ColumnCodec *codec, Form_pg_attribute attribute)
 
 	codec->type = getBaseTypeAndTypmod(type, &typmod);
 	codec->domain = get_typtype(type) == TYPTYPE_DOMAIN ? type : InvalidOid;
+	codec->domain_name = OidIsValid(codec->domain) ? format_type_be_qualified(type) : NULL;
 	codec->not_null = attribute->attnotnull || domain_not_null(type);
 	codec->max_characters = -1;
 	if (codec->encoding == DBCRYPT_ENCODING_TEXT && typmod >= (int32) VARHDRSZ)

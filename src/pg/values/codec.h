@@ -39,15 +39,18 @@ typedef struct ColumnCodec
 	dbcrypt_context context; /* of the row at work */
 	Oid type;				 /* below domains */
 	Oid domain;				 /* InvalidOid unless the type is a domain */
+	const char *domain_name; /* NULL unless the type is a domain */
 	void *domain_cache;
-	bool not_null;			  /* the column or its domain */
-	int max_characters;		  /* of varchar(n), or -1 */
-	RowExpression *aad;		  /* NULL for none */
-	Oid runs_as;			  /* who evaluates all expressions */
-	RowExpression *attribute; /* NULL for none */
-	RowExpression *where;	  /* NULL for none */
-	const char *json;		  /* pattern of the JSON fields that are values; NULL for none */
-	bool attribute_per_field; /* each JSON field is derived with its own name as attribute */
+	bool not_null;			   /* the column or its domain */
+	int max_characters;		   /* of varchar(n), or -1 */
+	RowExpression *aad;		   /* NULL for none */
+	RowExpression *native_aad; /* of the envelopes to convert to; NULL for the same */
+	Bytes native_aad_value;	   /* of the row at work */
+	Oid runs_as;			   /* who evaluates all expressions */
+	RowExpression *attribute;  /* NULL for none */
+	RowExpression *where;	   /* NULL for none */
+	const char *json;		   /* pattern of the JSON fields that are values; NULL for none */
+	bool attribute_per_field;  /* each JSON field is derived with its own name as attribute */
 	ExprContext *econtext;
 	MemoryContext query_context;
 	bool soft_errors;		/* return VALUE_BAD rather than throw for a bad value */

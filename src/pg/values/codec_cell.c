@@ -220,11 +220,16 @@ decrypt_cell(ColumnCodec *codec, const dbcrypt_cell *cell, NewCell *new_cell, bo
 	return DBCRYPT_OK;
 }
 
-/* Makes a native envelope of an encrypted cell, or of plaintext by the scheme's rule. */
+/*
+ * Makes a native envelope of an encrypted cell, or of plaintext by the scheme's rule,
+ * with the AAD that it is to have.
+ */
 static dbcrypt_status
 convert_cell(ColumnCodec *codec, const dbcrypt_cell *cell, NewCell *new_cell, bool *changed)
 {
-	dbcrypt_context context = {.encoding = codec->encoding};
+	dbcrypt_context context = {.encoding = codec->encoding,
+							   .aad = codec->native_aad_value.data,
+							   .aad_size = codec->native_aad_value.size};
 	Bytes plaintext;
 
 	if (dbcrypt_scheme_inspect(codec->scheme, cell) == DBCRYPT_CELL_ENCRYPTED)

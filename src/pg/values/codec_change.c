@@ -57,6 +57,35 @@ report_bad_cell(ColumnCodec *codec, dbcrypt_status status, const dbcrypt_cell *c
 	raise_key_status(ring, status, codec->encoding, key_id, &place);
 }
 
+/*
+ * Whether the column's domain accepts the value, by its CHECK constraints. Their errors
+ * must not show it.
+ */
+static void
+check_domain(ColumnCodec *codec, Datum value, bool isnull)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	if (!OidIsValid(codec->domain))
+		return;
+	PG_TRY();
+	{
+		domain_check(value, isnull, codec->domain, &codec->domain_cache, codec->query_context);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		rethrow_without_values(
+			context,
+			psprintf(
+				"Column \"%s\", domain %s",
+				NameStr(TupleDescAttr(RelationGetDescr(codec->rel), codec->attnum - 1)->attname),
+				codec->domain_name),
+			NIL);
+	}
+	PG_END_TRY();
+}
+
 /* Begins a change with the column's new value, after the checks of its type. */
 static void
 change_value(ColumnCodec *codec, struct varlena *value, ColumnChange *change)
@@ -77,8 +106,7 @@ change_value(ColumnCodec *codec, struct varlena *value, ColumnChange *change)
 		datum = DirectFunctionCall1(jsonb_in, CStringGetDatum(text_to_cstring(value)));
 		MemoryContextSwitchTo(caller);
 	}
-	if (OidIsValid(codec->domain))
-		domain_check(datum, false, codec->domain, &codec->domain_cache, codec->query_context);
+	check_domain(codec, datum, false);
 	change->count = 1;
 	change->attnums[0] = codec->attnum;
 	change->values[0] = datum;
@@ -89,8 +117,7 @@ change_value(ColumnCodec *codec, struct varlena *value, ColumnChange *change)
 static void
 change_to_null(ColumnCodec *codec, ColumnChange *change)
 {
-	if (OidIsValid(codec->domain))
-		domain_check((Datum) 0, true, codec->domain, &codec->domain_cache, codec->query_context);
+	check_domain(codec, (Datum) 0, true);
 	change->count = 1;
 	change->attnums[0] = codec->attnum;
 	change->values[0] = (Datum) 0;

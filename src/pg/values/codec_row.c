@@ -69,24 +69,34 @@ expression_is_null(ColumnCodec *codec, const char *reason)
 	return false;
 }
 
+/* Evaluates an AAD, NULL for none, as the expressions' user; false for NULL. */
+static bool
+evaluate_aad(ColumnCodec *codec, RowExpression *expression, TupleTableSlot *slot, Bytes *aad)
+{
+	SavedUser saved;
+	bool found;
+
+	*aad = (Bytes){NULL, 0};
+	if (expression == NULL)
+		return true;
+	enter_expressions(codec, &saved);
+	found = aad_evaluate(expression, codec->econtext, slot, aad);
+	leave_expressions(&saved);
+	return found;
+}
+
 bool
 codec_read_context(ColumnCodec *codec, TupleTableSlot *slot)
 {
-	Bytes aad = {NULL, 0};
+	Bytes aad;
 
-	if (codec->aad)
-	{
-		SavedUser saved;
-		bool found;
-
-		enter_expressions(codec, &saved);
-		found = aad_evaluate(codec->aad, codec->econtext, slot, &aad);
-		leave_expressions(&saved);
-		if (!found)
-			return expression_is_null(codec, "AAD expression is null");
-	}
+	if (!evaluate_aad(codec, codec->aad, slot, &aad) ||
+		!evaluate_aad(codec, codec->native_aad, slot, &codec->native_aad_value))
+		return expression_is_null(codec, "AAD expression is null");
 	codec->context.aad = aad.data;
 	codec->context.aad_size = aad.size;
+	if (codec->native_aad == NULL)
+		codec->native_aad_value = aad;
 	if (codec->attribute)
 	{
 		Datum value;

@@ -273,10 +273,10 @@ same_aad(ColumnCodec *codec, TupleTableSlot *old_row, TupleTableSlot *new_row)
 }
 
 /*
- * Refuses an envelope whose key is not registered, or is retired or revoked. Returns whether
- * the key is loaded: then the envelope can be decrypted too.
+ * Refuses an envelope whose key is not registered, retired, revoked or not loaded. One
+ * that nobody can open here may be forged: its header is all that it has.
  */
-static bool
+static void
 check_envelope(ColumnCodec *codec, Datum value, const ValuePlace *place)
 {
 	char key_id[DBCRYPT_KEY_ID_LEN + 1];
@@ -292,7 +292,8 @@ check_envelope(ColumnCodec *codec, Datum value, const ValuePlace *place)
 		raise_status(DBCRYPT_KEY_REVOKED, codec->encoding, key_id, place);
 	if (key->retired)
 		raise_status(DBCRYPT_KEY_RETIRED, codec->encoding, key_id, place);
-	return keyring_find(session_ring(), key_id) >= 0;
+	if (keyring_find(session_ring(), key_id) < 0)
+		raise_status(DBCRYPT_KEY_NOT_LOADED, codec->encoding, key_id, place);
 }
 
 /*
@@ -356,8 +357,7 @@ encrypt_row(ColumnCodec *codec, TupleTableSlot *old_row, TupleTableSlot *new_row
 					 errdetail("The value would not decrypt any more."),
 					 errhint("Set the column too, to the plaintext.")));
 		}
-		if (!check_envelope(codec, value, &place))
-			return VALUE_CURRENT;
+		check_envelope(codec, value, &place);
 	}
 	return encrypt_value(codec, old_row != NULL, new_row, change);
 }
@@ -375,8 +375,7 @@ trigger_error_context(void *arg)
 /*
  * dbcrypt_encrypt_trigger('column' [, 'AAD expression']), BEFORE INSERT OR UPDATE
  * FOR EACH ROW: plaintext becomes an envelope under the primary key. An envelope
- * stays, if its key is registered and not revoked and if, where the key is
- * loaded, it opens. The AAD runs as the table's owner if the column is registered
+ * stays, if its key is registered, active and loaded, and if it opens. The AAD runs as the table's owner if the column is registered
  * with it, else as whoever writes.
  */
 Datum
