@@ -5,6 +5,7 @@ use warnings FATAL => 'all';
 
 use DbcryptTest;
 use IPC::Run;
+use List::Util qw(min);
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -43,12 +44,14 @@ my $counts = join '|', $rows, $rows, $rows / 100, $rows / 100;
 my ($current, $next) = ($k1, $k2);
 is(state_of_values(), join('|', key_id($current), key_id($current), $counts), 'before');
 
-# How long a rotation takes, so that most moments fall into one.
+# The moments fall into the time that a rotation takes. This one may have been slower
+# than the next, beside other work: each kill that comes too late makes it shorter.
 my $rotate = 'SELECT sum(scanned), sum(rotated) FROM dbcrypt_rotate_all()';
 write_key_file(key_file($node), $next, $current);
 my $started = time();
 is($node->safe_psql('postgres', $rotate), join('|', 2 * $rows, $rows + $rows / 100), 'a whole rotation');
-my $duration = time() - $started;
+my $longest = 1.1 * (time() - $started);
+my $window = $longest;
 ($current, $next) = ($next, $current);
 
 my %outcome = (done => 0, undone => 0);
@@ -62,7 +65,7 @@ for (my $round = 1; $round <= $rounds || $outcome{undone} < $hits; $round++)
 		'<', \undef, '>', \$out, '2>', \$err,
 		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
 	$session->pump until $out =~ s/^connected\n// || !$session->pumpable;
-	my $moment = rand(1.1 * $duration);
+	my $moment = rand($window);
 	sleep $moment;
 	kill_server($node);
 	eval { $session->finish };
@@ -71,6 +74,7 @@ for (my $round = 1; $round <= $rounds || $outcome{undone} < $hits; $round++)
 	my ($key) = split /\|/, state_of_values();
 	my $done = $key eq key_id($next);
 	$outcome{$done ? 'done' : 'undone'}++;
+	$window = $done ? 0.8 * $window : min($longest, 1.2 * $window);
 	($current, $next) = ($next, $current) if $done;
 	is( state_of_values(),
 		join('|', key_id($current), key_id($current), $counts),

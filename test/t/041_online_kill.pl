@@ -6,6 +6,7 @@ use warnings FATAL => 'all';
 
 use DbcryptTest;
 use IPC::Run;
+use List::Util qw(min);
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -81,8 +82,9 @@ my %way = (
 	'kill -9 of a worker' => [ ', workers => 2, busy_share => 0.2', sub { crash(worker_of($_[1])) } ],
 	'kill -9 of the server' => [ '', sub { kill_server($node); $node->start } ]);
 
-# How long a rotation takes, so that most moments fall into one. A machine that is
-# busy at times makes some of them miss: there is another try until there are enough.
+# The moments fall into the time that a rotation takes. A machine that is busy at
+# times makes some of them miss: each miss makes that time shorter, and there is
+# another try until there are enough.
 my $started = time;
 (start_rotation('', \my $whole))[0]->finish;
 my $duration = time - $started;
@@ -91,15 +93,18 @@ foreach my $name (sort keys %way)
 {
 	my ($options, $end) = @{ $way{$name} };
 	my ($tries, $interrupted, $lost, $unfinished) = (0, 0, 0, 0);
+	my $window = $duration;
 
 	while ($interrupted < $hits && $tries++ < 10 * $hits)
 	{
 		my $out = '';
 		my ($run, $pid) = start_rotation($options, \$out);
-		sleep rand($duration) if $name ne 'kill -9 of a worker';
+		sleep rand($window) if $name ne 'kill -9 of a worker';
 		$end->($pid, $run);
 		$run->finish;
-		$interrupted++ if $out =~ /canceling|terminat|server closed|crash/;
+		my $hit = $out =~ /canceling|terminat|server closed|crash/;
+		$interrupted++ if $hit;
+		$window = $hit ? min($duration, 1.2 * $window) : 0.8 * $window;
 		my $good = $node->safe_psql('postgres',
 			q{SELECT count(*), count(DISTINCT id) FROM tokens WHERE dbcrypt_decrypt(v, id::text) = 'token ' || id});
 		$lost++ if $good ne "$rows|$rows" || $node->safe_psql('postgres', 'SELECT count(*) FROM tokens') != $rows;
