@@ -271,7 +271,7 @@ $node->restart;
 	switch_keys();
 	my ($rc, $out, $err) = $node->psql('postgres', q{CALL dbcrypt_rotate_online('large', 'v', workers => 3, batch_blocks => 8, vacuum_every => 1)});
 	is($rc, 0, 'without background workers the rotation goes on');
-	like($err, qr/NOTICE:  1 of 3 workers started\nDETAIL:  The server has no more background workers to give.\nHINT:  Raise max_worker_processes./, '... and says so');
+	like($err, qr/NOTICE:  1 of 3 workers started\nDETAIL:  The server has no more background workers to give.\nHINT:  Raise dbcrypt\.max_workers or max_worker_processes\./, '... and says so');
 	is(scalar(() = $err =~ /NOTICE:  no background worker is free for VACUUM: going on without/g), 1, '... and once that there is no VACUUM');
 	all_rotated('large', 'no workers');
 }

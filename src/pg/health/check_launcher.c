@@ -70,9 +70,12 @@ sleep_ms(long milliseconds)
 	CHECK_FOR_INTERRUPTS();
 }
 
-/* The databases that accept connections, in the given context. */
+/*
+ * The databases, in the given context. Those that accept no connections too: their
+ * owners decide that, and values are in them all the same.
+ */
 static List *
-connectable_databases(MemoryContext context)
+all_databases(MemoryContext context)
 {
 	List *databases = NIL;
 	Relation rel;
@@ -89,7 +92,7 @@ connectable_databases(MemoryContext context)
 		MemoryContext caller;
 		Database *database;
 
-		if (!row->datallowconn || row->datconnlimit < -1) /* -2: half dropped */
+		if (row->datconnlimit < -1) /* -2: half dropped */
 			continue;
 		caller = MemoryContextSwitchTo(context);
 		database = palloc(sizeof(Database));
@@ -182,7 +185,7 @@ check_databases(MemoryContext context)
 		List *again = NIL;
 		ListCell *cell;
 
-		foreach(cell, connectable_databases(context))
+		foreach(cell, all_databases(context))
 		{
 			Database *database = lfirst(cell);
 			CheckEnd end;

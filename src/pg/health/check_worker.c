@@ -17,6 +17,7 @@
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
+#include "support/background_worker.h"
 #include "support/catalog.h"
 
 PGDLLEXPORT void dbcrypt_check_worker_main(Datum argument);
@@ -53,7 +54,7 @@ dbcrypt_check_worker_main(Datum argument)
 {
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
-	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(argument), InvalidOid, 0);
+	background_worker_connect(DatumGetObjectId(argument), BGWORKER_BYPASS_ALLOWCONN);
 	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
 
 	SetCurrentStatementStartTimestamp();

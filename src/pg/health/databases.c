@@ -15,8 +15,8 @@
 #include "utils/tuplestore.h"
 
 #include "health/databases.h"
-#include "rotation/background_worker.h"
 #include "support/arguments.h"
+#include "support/background_worker.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_databases);
 

@@ -19,6 +19,7 @@
 #include "health/census.h"
 #include "health/census_result.h"
 #include "health/databases.h"
+#include "support/background_worker.h"
 
 PGDLLEXPORT void dbcrypt_database_worker_main(Datum argument);
 
@@ -59,8 +60,7 @@ dbcrypt_database_worker_main(Datum argument)
 		return; /* the caller is gone */
 	dsm_pin_mapping(segment);
 	question = dsm_segment_address(segment);
-	BackgroundWorkerInitializeConnectionByOid(question->database, InvalidOid,
-											  BGWORKER_BYPASS_ALLOWCONN);
+	background_worker_connect(question->database, BGWORKER_BYPASS_ALLOWCONN);
 	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
 
 	SetCurrentStatementStartTimestamp();

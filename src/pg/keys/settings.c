@@ -24,6 +24,7 @@ char *setting_key_file = NULL;
 char *setting_key_command = NULL;
 char *setting_decrypt_keys = NULL;
 int setting_key_command_timeout = 30000;
+int setting_max_workers = 4;
 
 bool library_preloaded = false;
 
@@ -204,5 +205,10 @@ settings_init(void)
 		"Shown as key ids. dbcrypt.key_file is safer.", &setting_keys, "", PGC_SUSET,
 		GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_AUTO_FILE, check_keys, assign_source,
 		show_keys);
+	DefineCustomIntVariable(
+		"dbcrypt.max_workers",
+		"Workers of rotations are started only while fewer parallel workers run.",
+		"Counted for the whole server, with those of PostgreSQL's own.", &setting_max_workers, 4, 0,
+		1024, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("dbcrypt");
 }

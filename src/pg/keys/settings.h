@@ -14,6 +14,9 @@ extern char *setting_key_command;
 extern char *setting_decrypt_keys;
 extern int setting_key_command_timeout; /* milliseconds */
 
+/* Workers of rotations run only beside fewer parallel workers than this. */
+extern int setting_max_workers;
+
 /*
  * Whether the library was loaded at server start. Otherwise dbcrypt.keys in the
  * configuration was shown by SHOW until the library was loaded.

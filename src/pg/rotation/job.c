@@ -183,7 +183,7 @@ start_workers(RotationJob *job)
 	if (processes < wanted)
 		ereport(NOTICE, (errmsg("%d of %d workers started", processes, wanted),
 						 errdetail("The server has no more background workers to give."),
-						 errhint("Raise max_worker_processes.")));
+						 errhint("Raise dbcrypt.max_workers or max_worker_processes.")));
 }
 
 /* Ends the workers. The shared state may be gone afterwards. */
@@ -267,7 +267,8 @@ vacuum_when_due(RotationJob *job)
 	{
 		job->vacuum_missed = true;
 		ereport(NOTICE, (errmsg("no background worker is free for VACUUM: going on without"),
-						 errhint("Raise max_worker_processes, or the table grows.")));
+						 errhint("Raise dbcrypt.max_workers or max_worker_processes, or the table "
+								 "grows.")));
 	}
 	job->vacuumed_at = done;
 	job->cold_at = cold;

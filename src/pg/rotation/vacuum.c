@@ -15,14 +15,16 @@
 #include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 
-#include "rotation/background_worker.h"
+#include "keys/settings.h"
 #include "rotation/vacuum.h"
+#include "support/background_worker.h"
 
 /* What a VACUUM worker is to do, in bgw_extra. */
 typedef struct VacuumOrder
 {
 	Oid database;
 	Oid relid;
+	Oid userid; /* whose rotation it is for */
 } VacuumOrder;
 
 PGDLLEXPORT void dbcrypt_vacuum_worker_main(Datum arg);
@@ -38,7 +40,8 @@ dbcrypt_vacuum_worker_main(Datum arg)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	memcpy(&order, MyBgworkerEntry->bgw_extra, sizeof(order));
-	BackgroundWorkerInitializeConnectionByOid(order.database, InvalidOid, 0);
+	background_worker_connect(order.database, 0);
+	background_worker_show_role(order.userid);
 
 	PortalContext =
 		AllocSetContextCreate(TopMemoryContext, "dbcrypt vacuum", ALLOCSET_DEFAULT_SIZES);
@@ -58,7 +61,7 @@ dbcrypt_vacuum_worker_main(Datum arg)
 bool
 rotation_vacuum(Oid relid)
 {
-	VacuumOrder order = {.database = MyDatabaseId, .relid = relid};
+	VacuumOrder order = {.database = MyDatabaseId, .relid = relid, .userid = GetUserId()};
 	BackgroundWorker worker;
 	BackgroundWorkerHandle *handle;
 	BgwHandleStatus status;
@@ -66,7 +69,7 @@ rotation_vacuum(Oid relid)
 	StaticAssertStmt(sizeof(order) <= BGW_EXTRALEN, "order must fit bgw_extra");
 	background_worker_describe(&worker, "dbcrypt vacuum worker", "dbcrypt_vacuum_worker_main");
 	memcpy(worker.bgw_extra, &order, sizeof(order));
-	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
+	if (!background_worker_start(&worker, setting_max_workers, &handle))
 		return false;
 	PG_TRY();
 	{

@@ -22,12 +22,13 @@
 #include "columns/opening.h"
 #include "columns/target.h"
 #include "core/api/status.h"
-#include "rotation/background_worker.h"
+#include "keys/settings.h"
 #include "rotation/batch.h"
 #include "rotation/job_state.h"
 #include "rotation/methods.h"
 #include "rotation/throttle.h"
 #include "rotation/workers.h"
+#include "support/background_worker.h"
 
 struct RotationWorkers
 {
@@ -99,7 +100,7 @@ rotation_workers_start(RotationWorkers *workers, JobState *state, const JobRelat
 	background_worker_describe(&worker, "dbcrypt rotation worker", "dbcrypt_rotation_worker_main");
 	worker.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(workers->segment));
 	while (workers->count < workers->wanted &&
-		   RegisterDynamicBackgroundWorker(&worker, &workers->handles[workers->count]))
+		   background_worker_start(&worker, setting_max_workers, &workers->handles[workers->count]))
 		workers->count++;
 	return workers->shared;
 }
@@ -257,7 +258,8 @@ dbcrypt_rotation_worker_main(Datum arg)
 		return; /* the caller is gone */
 	dsm_pin_mapping(segment);
 	shared = dsm_segment_address(segment);
-	BackgroundWorkerInitializeConnectionByOid(shared->database, InvalidOid, 0);
+	background_worker_connect(shared->database, 0);
+	background_worker_show_role(shared->userid);
 	work_as_caller(shared, context);
 	dsm_detach(segment);
 }
