@@ -161,6 +161,7 @@ $node->safe_psql('postgres', q{
 	END $$;
 	GRANT USAGE ON SCHEMA dbcrypt TO coder;
 	GRANT EXECUTE ON ALL ROUTINES IN SCHEMA dbcrypt TO coder;
+	GRANT INSERT, UPDATE ON dbcrypt_keys TO coder;
 });
 write_key_file(key_file($node), $third, $new);
 $node->safe_psql('postgres', 'SELECT dbcrypt.dbcrypt_register_keys()');

@@ -193,7 +193,8 @@ rewrite_relation(RewriteKind kind, Relation rel, const TargetColumn *target, Rew
 	new_heap = table_open(new_relid, AccessExclusiveLock);
 	TransferPredicateLocksToHeapRelation(rel);
 	if (kind == REWRITE_ENCRYPT && target->options.companion)
-		application_keys_hold(rel, get_attnum(relid, target->options.companion), target->scheme);
+		application_keys_hold(rel, get_attnum(relid, target->options.companion), target->scheme,
+							  GetUserId());
 	fill_heap(kind, rel, target, new_heap, counts);
 	table_close(new_heap, NoLock);
 	relation_close(rel, NoLock);

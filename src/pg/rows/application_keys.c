@@ -12,7 +12,9 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -83,10 +85,28 @@ seal_test(const dbcrypt_scheme *scheme)
 	return (char *) sealed.value;
 }
 
+/*
+ * Refuses a caller who may not add keys. The statement itself runs as the catalog's
+ * owner, who may.
+ */
+static void
+check_may_insert(Oid catalog, Oid caller)
+{
+	if (pg_class_aclcheck(catalog, caller, ACL_INSERT) == ACLCHECK_OK)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied for table %s", get_rel_name(catalog)),
+			 errdetail("It has no row yet for the primary key, and role \"%s\" may not add one.",
+					   GetUserNameFromId(caller, false)),
+			 errhint("Grant INSERT and UPDATE on the table, or let its owner rotate first.")));
+}
+
 /* Gives the primary key its row, unless another transaction did meanwhile. */
 static void
-add_row(Oid catalog, const dbcrypt_scheme *scheme, const char *digest)
+add_row(Oid catalog, const dbcrypt_scheme *scheme, const char *digest, Oid caller)
 {
+	check_may_insert(catalog, caller);
 	/* Other transactions may still refer to rows, but not add keys. */
 	LockRelationOid(catalog, ShareRowExclusiveLock);
 	if (hold_row(catalog, digest))
@@ -104,7 +124,7 @@ add_row(Oid catalog, const dbcrypt_scheme *scheme, const char *digest)
 }
 
 void
-application_keys_hold(Relation rel, AttrNumber companion, const dbcrypt_scheme *scheme)
+application_keys_hold(Relation rel, AttrNumber companion, const dbcrypt_scheme *scheme, Oid caller)
 {
 	Oid catalog = application_catalog_of(RelationGetRelid(rel), companion);
 	dbcrypt_ring *ring = session_ring();
@@ -117,7 +137,7 @@ application_keys_hold(Relation rel, AttrNumber companion, const dbcrypt_scheme *
 	digest = pstrdup(dbcrypt_scheme_key_name(scheme, ring, 0));
 	SPI_connect();
 	if (!hold_row(catalog, digest))
-		add_row(catalog, scheme, digest);
+		add_row(catalog, scheme, digest, caller);
 	SPI_finish();
 }
 
@@ -140,13 +160,24 @@ revoke_row(void *arg)
 				   key->digest, NULL);
 }
 
-/* Revokes a key in a catalog; a notice says so where values still refer to it. */
+/*
+ * Revokes a key in a catalog; a notice says so where values still refer to it, or where
+ * the caller may not.
+ */
 static void
 revoke_in_catalog(Oid catalog, const char *digest)
 {
 	CatalogKey key = {catalog, digest};
-	ErrorData *error = subtransaction_run(revoke_row, &key);
+	ErrorData *error;
 
+	if (pg_class_aclcheck(catalog, GetUserId(), ACL_UPDATE) != ACLCHECK_OK)
+	{
+		ereport(NOTICE,
+				(errmsg("key %s is not revoked in table \"%s\"", digest, get_rel_name(catalog)),
+				 errdetail("That takes the privilege to UPDATE the table.")));
+		return;
+	}
+	error = subtransaction_run(revoke_row, &key);
 	if (error == NULL)
 		return;
 	if (error->sqlerrcode != ERRCODE_FOREIGN_KEY_VIOLATION)

@@ -87,7 +87,8 @@ updater_begin(RowUpdater *updater, Relation rel, const TargetColumn *target, boo
 
 	CheckCmdReplicaIdentity(rel, CMD_UPDATE);
 	if (codec->companion_attnum != InvalidAttrNumber)
-		application_keys_hold(rel, codec->companion_attnum, codec->scheme);
+		application_keys_hold(rel, codec->companion_attnum, codec->scheme,
+							  updater->scan.owner.userid);
 	updater->origin = origin_lookup();
 	estate->es_output_cid = GetCurrentCommandId(true);
 	ExecOpenIndices(updater->result, false);
