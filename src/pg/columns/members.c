@@ -70,6 +70,15 @@ column_lock_members(Oid relid, LOCKMODE lockmode)
 	return members;
 }
 
+void
+column_check_owner_of_members(Oid relid)
+{
+	ListCell *cell;
+
+	foreach(cell, column_members(relid, NoLock))
+		column_check_owner(lfirst_oid(cell));
+}
+
 char *
 column_remote_members(Oid relid)
 {

@@ -33,6 +33,9 @@ extern List *column_lock_members(Oid relid, LOCKMODE lockmode);
 /* The same; NIL, and nothing is locked, if the relation does not exist. */
 extern List *column_lock_existing(Oid relid, LOCKMODE lockmode);
 
+/* Refuses everyone but superusers and who owns a relation and all its children. */
+extern void column_check_owner_of_members(Oid relid);
+
 /*
  * Which of a relation and its children have their rows elsewhere, a line for each that
  * says where; NULL if all are here.

@@ -18,6 +18,7 @@
 #include "columns/empty_scan.h"
 #include "columns/expression.h"
 #include "columns/expression_check.h"
+#include "columns/members.h"
 #include "columns/opening.h"
 #include "columns/options.h"
 #include "columns/registry.h"
@@ -130,7 +131,9 @@ dbcrypt_convert(PG_FUNCTION_ARGS)
 	PreventCommandDuringRecovery("dbcrypt_convert()");
 	PreventCommandIfReadOnly("dbcrypt_convert()");
 	target.native_aad = text_argument(fcinfo, 2);
+	column_check_owner_of_members(target.relid);
 	members = target_open(&target, ShareRowExclusiveLock, "convert");
+	column_check_owner_of_members(target.relid);
 	if (target.scheme == NULL || target.scheme == scheme_native() ||
 		column_registered(target.relid, target.attnum) == NULL)
 		ereport(ERROR,

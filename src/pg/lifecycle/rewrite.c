@@ -35,12 +35,19 @@ PG_FUNCTION_INFO_V1(dbcrypt_encrypt_column);
 PG_FUNCTION_INFO_V1(dbcrypt_decrypt_column);
 PG_FUNCTION_INFO_V1(dbcrypt_delete_column);
 
-/* Opens the column's relations and refuses what cannot be rewritten. */
+/*
+ * Opens the column's relations and refuses what cannot be rewritten. The caller must own
+ * every one of them, as for ALTER TABLE: also before any is locked.
+ */
 static List *
 open_rewritable(RewriteKind kind, TargetColumn *target, bool dry_run)
 {
-	List *members = target_open(target, dry_run ? AccessShareLock : AccessExclusiveLock, "rewrite");
+	List *members;
 	ListCell *cell;
+
+	column_check_owner_of_members(target->relid);
+	members = target_open(target, dry_run ? AccessShareLock : AccessExclusiveLock, "rewrite");
+	column_check_owner_of_members(target->relid);
 
 	if (kind == REWRITE_DELETE)
 	{
