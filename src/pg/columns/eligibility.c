@@ -17,6 +17,7 @@
 #include "columns/application_catalog.h"
 #include "columns/eligibility.h"
 #include "columns/expression.h"
+#include "columns/expression_trust.h"
 #include "columns/foreign_keys.h"
 #include "columns/members.h"
 #include "columns/options.h"
@@ -174,6 +175,7 @@ inputs_of_column(Relation rel, AttrNumber attnum, const TargetColumn *target)
 	Bitmapset *inputs = NULL;
 	RunAsContext saved;
 
+	expressions_refuse_foreign(RelationGetRelid(rel), target);
 	run_as_owner(owner_of(target->relid), &saved);
 	if (target->aad)
 		inputs = expression_inputs(rel, attnum, target->aad, "AAD", TEXTOID);

@@ -27,6 +27,7 @@
 
 #include "columns/expression.h"
 #include "columns/expression_stability.h"
+#include "columns/expression_trust.h"
 #include "columns/registry.h"
 #include "support/encoding.h"
 #include "support/pinned_settings.h"
@@ -235,6 +236,7 @@ describe(Node *parsed)
 	self->parsed = parsed;
 	self->type = exprType(parsed);
 	self->calls_user = expression_calls_user(parsed);
+	self->runs_user_code = expression_runs_user_code(parsed);
 	self->is_mutable = expression_calls_mutable(parsed);
 	return self;
 }

@@ -24,6 +24,7 @@ typedef struct RowExpression
 	ExprState *state;		/* NULL with a subquery */
 	struct _SPI_plan *plan; /* looks into other tables; NULL without */
 	bool calls_user;		/* functions that are not PostgreSQL's own */
+	bool runs_user_code;	/* the same, or whatever else may run code of users */
 	bool is_mutable;		/* another result at another time is possible */
 } RowExpression;
 

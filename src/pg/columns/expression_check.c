@@ -14,6 +14,7 @@
 #include "columns/expression.h"
 #include "columns/expression_check.h"
 #include "columns/expression_stability.h"
+#include "columns/expression_trust.h"
 #include "columns/options.h"
 #include "columns/target.h"
 #include "support/compat.h"
@@ -53,6 +54,7 @@ static void
 check_prepared(Relation rel, const TargetColumn *target, RowExpression *expression,
 			   const char *what, EState *estate)
 {
+	expression_refuse_foreign(target, expression->parsed, what);
 	if (RelationGetRelid(rel) == target->relid)
 		expression_advise(expression->parsed, what);
 	compare_rows(rel, expression, what, estate);
@@ -79,6 +81,7 @@ expressions_check(Relation rel, const TargetColumn *target)
 
 	if (target->aad == NULL && options->attribute_expression == NULL && options->where == NULL)
 		return;
+	expressions_refuse_foreign(RelationGetRelid(rel), target);
 	estate = CreateExecutorState();
 	run_as_owner(OidIsValid(target->runs_as) ? target->runs_as : owner_of(target->relid), &saved);
 	if (target->aad)

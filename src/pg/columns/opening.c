@@ -12,6 +12,7 @@
 
 #include "columns/eligibility.h"
 #include "columns/expression_check.h"
+#include "columns/expression_trust.h"
 #include "columns/members.h"
 #include "columns/opening.h"
 #include "columns/registry.h"
@@ -29,6 +30,7 @@ column_resolve(TargetColumn *target)
 	registry_refuse_problem(registered);
 	if (registered->relid != target->relid)
 		target->runs_as = owner_of(registered->relid);
+	target->registered_by = registered->registered_by;
 	target->scheme = registered->scheme;
 	target->options = registered->options;
 	if (target->aad == NULL)
@@ -57,6 +59,8 @@ columns_workable(List **left_out)
 
 		if (target->problem == NULL)
 			target->problem = column_remote_members(target->relid);
+		if (target->problem == NULL)
+			target->problem = expressions_foreign_problem(target->relid, target);
 		if (target->problem)
 			*left_out = lappend(*left_out, target);
 		else

@@ -28,6 +28,7 @@
 #include "core/api/scheme.h"
 #include "support/arguments.h"
 #include "support/catalog.h"
+#include "support/run_as.h"
 
 /* The numbers of the columns of dbcrypt_columns that are read; the last four may be 0. */
 typedef struct RegistryColumns
@@ -158,8 +159,9 @@ read_row(HeapTuple tuple, Relation rel, const RegistryColumns *columns)
 		column->problem = psprintf("this version of dbcrypt does not know scheme \"%s\"", scheme);
 	if (!heap_attisnull(tuple, columns->aad, RelationGetDescr(rel)))
 		column->aad = TextDatumGetCString(catalog_value(tuple, rel, columns->aad));
-	if (!heap_attisnull(tuple, columns->registered_by, RelationGetDescr(rel)))
-		column->registered_by = read_name(tuple, rel, columns->registered_by);
+	column->registered_by = heap_attisnull(tuple, columns->registered_by, RelationGetDescr(rel))
+								? ""
+								: read_name(tuple, rel, columns->registered_by);
 	options_read(DatumGetJsonbP(catalog_value(tuple, rel, columns->options)), &column->options);
 	return row;
 }
@@ -311,7 +313,7 @@ column_register(const TargetColumn *target)
 	values[4] = CStringGetTextDatum(
 		dbcrypt_scheme_traits_of(target->scheme ? target->scheme : scheme_native())->name);
 	values[5] = options_write(&target->options);
-	values[6] = name_datum(GetUserNameFromId(GetUserId(), false));
+	values[6] = name_datum(GetUserNameFromId(owner_of(target->relid), false));
 	(void) catalog_execute(
 		psprintf("INSERT INTO %s (\"schema\", \"table\", \"column\", aad, scheme, options, "
 				 "registered_by) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",

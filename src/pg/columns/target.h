@@ -23,7 +23,7 @@ typedef struct TargetColumn
 	char *name;					  /* the column's current name */
 	char *aad;					  /* expression, or NULL */
 	char *native_aad;			  /* to convert to native envelopes with; NULL for the same */
-	char *registered_by;		  /* the role that registered the expressions, or NULL */
+	const char *registered_by;	  /* for whom; "": unknown; NULL: not registered */
 	Oid runs_as;				  /* who evaluates expressions; InvalidOid: the table's owner */
 	const dbcrypt_scheme *scheme; /* NULL for native */
 	ColumnOptions options;

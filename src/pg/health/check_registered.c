@@ -11,6 +11,7 @@
 #include "utils/lsyscache.h"
 
 #include "columns/expression.h"
+#include "columns/expression_trust.h"
 #include "columns/members.h"
 #include "columns/registry.h"
 #include "columns/target.h"
@@ -85,14 +86,15 @@ count_values(void *arg)
 		identify_values(member->rel, member->target, count_value, member);
 }
 
-/* Parses the column's AAD expression as the table's owner. */
+/* Parses the column's AAD expression as the owner of the table that is registered. */
 static void
 parse_aad(void *arg)
 {
 	Member *member = arg;
 	RunAsContext saved;
 
-	run_as_owner(member->rel->rd_rel->relowner, &saved);
+	expressions_refuse_foreign(RelationGetRelid(member->rel), member->target);
+	run_as_owner(owner_of(member->target->relid), &saved);
 	(void) aad_parse(member->rel, member->attnum, member->target->aad,
 					 column_is_native(member->target));
 	run_as_restore(&saved);

@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "access/parallel.h"
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "miscadmin.h"
@@ -67,7 +68,9 @@ background_worker_connect(Oid database, uint32 flags)
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, flags);
 	HOLD_INTERRUPTS(); /* those of a transaction_timeout, for one, come to nothing so */
 	StartTransactionCommand();
+	InitializingParallelWorker = true; /* restores transaction_read_only on a standby, too */
 	RestoreGUCState(settings);
+	InitializingParallelWorker = false;
 	CommitTransactionCommand();
 	SetCurrentRoleId(InvalidOid, false);
 	SetSessionAuthorization(BOOTSTRAP_SUPERUSERID, true);

@@ -16,6 +16,7 @@
 #include "utils/syscache.h"
 
 #include "columns/expression.h"
+#include "columns/expression_trust.h"
 #include "columns/options.h"
 #include "columns/target.h"
 #include "core/api/scheme.h"
@@ -43,6 +44,18 @@ domain_not_null(Oid type)
 	return not_null;
 }
 
+/* Refuses parsed expressions that may not run as who they would run as. */
+static void
+refuse_foreign(const ColumnCodec *codec, const TargetColumn *target)
+{
+	if (codec->aad)
+		expression_refuse_foreign(target, codec->aad->parsed, "AAD");
+	if (codec->attribute)
+		expression_refuse_foreign(target, codec->attribute->parsed, "attribute");
+	if (codec->where)
+		expression_refuse_foreign(target, codec->where->parsed, "where");
+}
+
 /*
  * Parses the target's expressions. They belong to the owner of the table they
  * were given for, or to target->runs_as: the owner of a child must not run them.
@@ -58,6 +71,7 @@ prepare_expressions(ColumnCodec *codec, const TargetColumn *target, EState *esta
 		options->attribute_expression == NULL && options->where == NULL)
 		return;
 	codec->runs_as = OidIsValid(target->runs_as) ? target->runs_as : owner_of(target->relid);
+	expressions_refuse_foreign(RelationGetRelid(codec->rel), target);
 
 	GetUserIdAndSecContext(&userid, &security);
 	SetUserIdAndSecContext(codec->runs_as, security);
@@ -75,6 +89,7 @@ prepare_expressions(ColumnCodec *codec, const TargetColumn *target, EState *esta
 	if (options->where)
 		codec->where =
 			expression_prepare(codec->rel, codec->attnum, options->where, "where", BOOLOID, estate);
+	refuse_foreign(codec, target);
 	SetUserIdAndSecContext(userid, security);
 }
 

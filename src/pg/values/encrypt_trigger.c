@@ -174,7 +174,10 @@ apply_registration(TargetColumn *target, Relation rel, const Trigger *trigger)
 						strcmp(registered->aad, target->aad) != 0))
 		target->runs_as = GetUserId();
 	else if (registered)
+	{
 		target->runs_as = owner_of(registered->relid);
+		target->registered_by = registered->registered_by;
+	}
 	if (registered && !column_is_native(registered))
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("column \"%s\" of table \"%s\" is adopted with scheme %s",

@@ -10,8 +10,10 @@
 #include "storage/procarray.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/typcache.h"
 
 #include "columns/expression.h"
+#include "columns/expression_trust.h"
 #include "columns/options.h"
 #include "columns/target.h"
 #include "core/api/value.h"
@@ -53,23 +55,47 @@ cache_primary_prefix(PageWork *work)
 	}
 }
 
-/* Whether an expression over the row may give another result at another time. */
+/* Whether an expression over the row is more than functions of PostgreSQL's own over it. */
 static bool
-is_mutable(const RowExpression *expression)
+is_unfit(const RowExpression *expression)
 {
-	return expression && expression->is_mutable;
+	return expression && (expression->is_mutable || expression->runs_user_code);
+}
+
+/* Whether a check of the domain may run code of users. */
+static bool
+domain_runs_user_code(Oid domain)
+{
+	DomainConstraintRef constraints;
+	ListCell *cell;
+
+	InitDomainConstraintRef(domain, &constraints, CurrentMemoryContext, false);
+	foreach(cell, constraints.constraints)
+	{
+		const DomainConstraintState *constraint = lfirst(cell);
+
+		if (constraint->constrainttype == DOM_CONSTRAINT_CHECK &&
+			expression_runs_user_code((Node *) constraint->check_expr))
+			return true;
+	}
+	return false;
 }
 
 /*
- * Refuses expressions whose result does not depend on the row alone: row versions
- * of any age are opened.
+ * Refuses expressions whose result may not depend on the row alone, because row versions
+ * of any age are opened; and all code of users, however it is marked: it would be shown
+ * rows that were deleted, or inserted and rolled back.
  */
 static void
 check_expressions(const ColumnCodec *codec)
 {
-	if (is_mutable(codec->aad) || is_mutable(codec->attribute) || is_mutable(codec->where))
+	if (is_unfit(codec->aad) || is_unfit(codec->attribute) || is_unfit(codec->where))
 		in_place_refuse(codec->rel, codec->attnum, ERRCODE_INVALID_OBJECT_DEFINITION,
-						"Functions in its expressions are not immutable, or read other tables.");
+						"Its expressions call functions that are not PostgreSQL's own, or read "
+						"other tables.");
+	if (OidIsValid(codec->domain) && domain_runs_user_code(codec->domain))
+		in_place_refuse(codec->rel, codec->attnum, ERRCODE_INVALID_OBJECT_DEFINITION,
+						"A check of its domain calls functions that are not PostgreSQL's own.");
 }
 
 PageWork *
