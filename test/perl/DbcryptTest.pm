@@ -147,7 +147,7 @@ sub finish_sql
 	my ($session) = @_;
 	foreach my $stream (qw(stdout stderr))
 	{
-		pump_until($session->{run}, $session->{timeout}, \$session->{$stream}, qr/^over$/m)
+		pump_until($session->{run}, $session->{timeout}, \$session->{$stream}, qr/^over\n/m)
 		  or die 'the statement does not end';
 	}
 	my @said = map { s/^over\n//mr } @{$session}{qw(stdout stderr)};
