@@ -1,5 +1,6 @@
 #include "crypto/random.h"
 
+#include <cstring>
 #include <set>
 
 #include <openssl/rand.h>
@@ -29,6 +30,13 @@ no_random_bytes(unsigned char *, int)
 }
 
 int
+same_bytes(unsigned char *out, int size)
+{
+	std::memset(out, 7, static_cast<size_t>(size));
+	return 1;
+}
+
+int
 not_ready()
 {
 	return 0;
@@ -42,6 +50,35 @@ TEST(Random, NeverTwiceAcrossManyPools)
 	for (int i = 0; i < 20000; i++)
 		EXPECT_TRUE(seen.insert(nonce()).second);
 	EXPECT_EQ(seen.count(Octets(nonce_size, 0)), 0U);
+}
+
+TEST(Random, AnEmptiedPoolGivesOthers)
+{
+	std::set<Octets> seen;
+	for (int i = 0; i < 1000; i++)
+	{
+		drop_nonces();
+		for (int j = 0; j < i % 9; j++)
+			EXPECT_TRUE(seen.insert(nonce()).second);
+	}
+}
+
+/* OpenSSL's generator in a machine that was restored from a snapshot: the same bytes again. */
+TEST(Random, ARepeatedStateOfOpenSslRepeatsNoNonce)
+{
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+	static const RAND_METHOD repeated = {nullptr, same_bytes, nullptr,
+										 nullptr, same_bytes, nullptr};
+	const RAND_METHOD *const before = RAND_get_rand_method();
+	ASSERT_EQ(RAND_set_rand_method(&repeated), 1);
+	drop_nonces();
+	const Octets first = nonce();
+	drop_nonces();
+	EXPECT_NE(nonce(), first);
+	ASSERT_EQ(RAND_set_rand_method(before), 1);
+#pragma GCC diagnostic pop
+	drop_nonces();
 }
 
 TEST(Random, EveryByteOfItIsRandom)

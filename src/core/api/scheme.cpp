@@ -31,6 +31,12 @@ dbcrypt_scheme_key_name(const dbcrypt_scheme *scheme, const dbcrypt_ring *ring, 
 	return scheme->key_name(ring->at(i));
 }
 
+bool
+dbcrypt_scheme_names_shared(const dbcrypt_scheme *scheme, const dbcrypt_ring *ring) noexcept
+{
+	return scheme->names_are_shared(*ring);
+}
+
 dbcrypt_cell_kind
 dbcrypt_scheme_inspect(const dbcrypt_scheme *scheme, const dbcrypt_cell *cell) noexcept
 {

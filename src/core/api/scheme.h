@@ -34,6 +34,14 @@ const dbcrypt_scheme_traits *dbcrypt_scheme_traits_of(const dbcrypt_scheme *sche
 const char *dbcrypt_scheme_key_name(const dbcrypt_scheme *scheme, const dbcrypt_ring *ring,
 									size_t i) DBCRYPT_NOEXCEPT;
 
+/*
+ * Whether two keys of the keyring have the same name in the scheme, as of Coder's 28 bits
+ * they may. Then every other function of the scheme that needs a key fails with
+ * DBCRYPT_KEY_NAME_SHARED.
+ */
+bool dbcrypt_scheme_names_shared(const dbcrypt_scheme *scheme,
+								 const dbcrypt_ring *ring) DBCRYPT_NOEXCEPT;
+
 dbcrypt_cell_kind dbcrypt_scheme_inspect(const dbcrypt_scheme *scheme,
 										 const dbcrypt_cell *cell) DBCRYPT_NOEXCEPT;
 

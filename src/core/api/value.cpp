@@ -1,5 +1,6 @@
 #include "value.h"
 
+#include "../crypto/random.h"
 #include "../formats/envelope.h"
 #include "../formats/native.h"
 #include "../keys/keyring.h"
@@ -8,6 +9,12 @@
 #include "../crypto/no_postgres.h"
 
 using namespace dbcrypt;
+
+void
+dbcrypt_drop_nonces(void) noexcept
+{
+	drop_nonces();
+}
 
 size_t
 dbcrypt_envelope_size(dbcrypt_encoding encoding, size_t plaintext_size) noexcept

@@ -16,6 +16,16 @@
 extern "C" {
 #endif
 
+/*
+ * Forgets the random bytes that were drawn for nonces and not used. To be called at the
+ * start of each statement: no nonce is then older than the statement that uses it, in a
+ * forked process, or after a machine was restored from a snapshot or cloned between two
+ * statements (where the kernel is told of it, Linux 5.18 with vmgenid; otherwise OpenSSL's
+ * generator may repeat itself). A copy of a machine made during a statement repeats at most
+ * the 341 nonces of the pool.
+ */
+void dbcrypt_drop_nonces(void) DBCRYPT_NOEXCEPT;
+
 /* Size of the envelope of a plaintext; SIZE_MAX if it would be DBCRYPT_TOO_LARGE. */
 size_t dbcrypt_envelope_size(dbcrypt_encoding encoding, size_t plaintext_size) DBCRYPT_NOEXCEPT;
 

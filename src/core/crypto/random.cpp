@@ -1,10 +1,12 @@
 #include "random.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include <openssl/err.h>
 #include <openssl/rand.h>
 #include <pthread.h>
+#include <sys/random.h>
 
 #include "core_error.h"
 #include "secret.h"
@@ -18,37 +20,67 @@ namespace
 {
 
 constexpr size_t pool_size = 4096 / nonce_size * nonce_size;
+constexpr size_t first_fill = 2 * nonce_size;
 
 uint8_t pool[pool_size];
 size_t pool_used = pool_size;
+size_t fill_size = first_fill;
 bool fork_handled = false;
 
-/* Runs in the child of a fork: the parent goes on to use what is left of the pool. */
+/*
+ * Adds the kernel's random bytes to OpenSSL's. A restored snapshot or a clone of a machine
+ * repeats the state of OpenSSL's generator, but not that of the kernel, which a hypervisor
+ * tells of it (vmgenid, from Linux 5.18 on). Without them OpenSSL's stay what they are.
+ */
 void
-drop_pool()
+add_kernel_bytes(uint8_t *bytes, size_t size)
 {
-	cleanse(pool, pool_size);
-	pool_used = pool_size;
+	uint8_t more[256]; /* getrandom() gives as many in one piece */
+	for (size_t done = 0; done < size;)
+	{
+		const ssize_t got = getrandom(more, std::min(size - done, sizeof(more)), GRND_NONBLOCK);
+		if (got <= 0)
+			break;
+		for (size_t i = 0; i < static_cast<size_t>(got); i++)
+			bytes[done++] ^= more[i];
+	}
+	cleanse(more, sizeof(more));
 }
 
+/*
+ * Fills the end of the pool, first with few nonces: most statements need no more. Each
+ * time twice as many.
+ */
 void
 fill_pool()
 {
 	if (!fork_handled)
 	{
-		if (pthread_atfork(nullptr, nullptr, drop_pool) != 0)
+		if (pthread_atfork(nullptr, nullptr, drop_nonces) != 0)
 			throw CoreError{DBCRYPT_NO_MEMORY};
 		fork_handled = true;
 	}
-	if (RAND_bytes(pool, static_cast<int>(pool_size)) != 1)
+	uint8_t *const start = pool + pool_size - fill_size;
+	if (RAND_bytes(start, static_cast<int>(fill_size)) != 1)
 	{
 		ERR_clear_error();
 		throw CoreError{DBCRYPT_RANDOM_FAILED};
 	}
-	pool_used = 0;
+	add_kernel_bytes(start, fill_size);
+	pool_used = pool_size - fill_size;
+	fill_size = std::min(2 * fill_size, pool_size);
 }
 
 } // namespace
+
+/* In the child of a fork, too: the parent goes on to use what is left of the pool. */
+void
+drop_nonces()
+{
+	cleanse(pool + pool_used, pool_size - pool_used);
+	pool_used = pool_size;
+	fill_size = first_fill;
+}
 
 void
 random_nonce(uint8_t *out)

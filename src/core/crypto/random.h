@@ -20,6 +20,9 @@ constexpr size_t nonce_size = 12; /* bytes */
  */
 void random_nonce(uint8_t *out);
 
+/* Empties the pool: the next nonce is drawn from the generators. */
+void drop_nonces();
+
 /* Fills a buffer with random bytes for a key. Throws the same. */
 void random_key_bytes(uint8_t *out, size_t size);
 

@@ -14,6 +14,7 @@ typedef enum dbcrypt_status
 	DBCRYPT_KEY_REVOKED,		   /* the key needed is revoked */
 	DBCRYPT_KEY_RETIRED,		   /* the primary key is retired */
 	DBCRYPT_KEY_CANARY_MISMATCH,   /* the primary key does not decrypt its canary */
+	DBCRYPT_KEY_NAME_SHARED,	   /* two keys of the keyring have one name in the scheme */
 	DBCRYPT_AUTHENTICATION_FAILED, /* wrong AAD, wrong key or changed value */
 	DBCRYPT_NOT_AN_ENVELOPE,	   /* malformed or too short */
 	DBCRYPT_NEWER_FORMAT,		   /* byte 11 of the envelope is not 0 */

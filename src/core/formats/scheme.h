@@ -24,6 +24,7 @@ struct dbcrypt_scheme
 	const dbcrypt_scheme_traits traits;
 
 	virtual const char *key_name(const dbcrypt::Key &key) const;
+	virtual bool names_are_shared(const dbcrypt::Keyring &) const { return false; }
 	virtual dbcrypt_cell_kind inspect(const dbcrypt_cell &cell) const;
 
 	virtual size_t open_max_size(dbcrypt_encoding encoding, size_t value_size) const = 0;

@@ -48,6 +48,11 @@ public:
 																	 : DBCRYPT_CELL_ENCRYPTED;
 	}
 
+	bool names_are_shared(const Keyring &keyring) const override
+	{
+		return keyring.coder_ids_collide();
+	}
+
 protected:
 	size_t find_named(const Keyring &keyring, const dbcrypt_cell &cell) const override
 	{

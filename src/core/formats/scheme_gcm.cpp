@@ -120,6 +120,8 @@ GcmScheme::find_and_open(Keyring &keyring, const dbcrypt_context &context, const
 	dbcrypt_status status;
 	if (traits.names_key)
 	{
+		if (names_are_shared(keyring))
+			return DBCRYPT_KEY_NAME_SHARED;
 		*key = find_named(keyring, cell);
 		Key *const found = keyring.check_may_decrypt(*key, &status);
 		return found != nullptr ? open_with(*found, context, cell, buffer, plaintext_size) : status;
@@ -226,6 +228,8 @@ GcmScheme::seal(Keyring &keyring, const dbcrypt_context &context, Bytes plaintex
 	reset(out);
 	if (traits.keeps_empty && plaintext.empty())
 		return DBCRYPT_OK;
+	if (names_are_shared(keyring))
+		return DBCRYPT_KEY_NAME_SHARED;
 	dbcrypt_status status;
 	Key *const key = keyring.primary(&status);
 	if (key == nullptr)
@@ -257,6 +261,8 @@ GcmScheme::rotate(Keyring &keyring, const dbcrypt_context &context, const dbcryp
 		case DBCRYPT_CELL_ENCRYPTED:
 			break;
 	}
+	if (names_are_shared(keyring))
+		return DBCRYPT_KEY_NAME_SHARED;
 	if (traits.names_key && keyring.size() > 0 && find_named(keyring, cell) == 0)
 		return DBCRYPT_OK;
 

@@ -33,6 +33,9 @@ public:
 	/* The same by Coder's id. If two keys share it, the first one. */
 	size_t find_coder(const CoderId &id) const;
 
+	/* Whether two keys share a Coder's id, which then does not tell the key. */
+	bool coder_ids_collide() const { return by_coder_id_.size() < keys_.size(); }
+
 	/*
 	 * Index of the key that opened the value before, a hint for the next one. It
 	 * may be past the end. remember() sets it.

@@ -22,10 +22,12 @@
 #include "columns/registry.h"
 #include "columns/target.h"
 #include "core/api/scheme.h"
+#include "keys/session_keyring.h"
 #include "rows/column_scan.h"
 #include "support/arguments.h"
 #include "support/catalog.h"
 #include "support/compat.h"
+#include "support/errors.h"
 #include "values/codec_inspect.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_adopt);
@@ -255,6 +257,8 @@ adopt_column(TargetColumn *target)
 						errmsg("column \"%s\" of table \"%s\" is registered already", target->name,
 							   get_rel_name(target->relid)),
 						errhint("Call dbcrypt_unregister_column() first.")));
+	if (dbcrypt_scheme_names_shared(target->scheme, session_ring()))
+		raise_status(DBCRYPT_KEY_NAME_SHARED, DBCRYPT_ENCODING_TEXT, NULL, NULL);
 	default_options(target);
 	if (get_rel_persistence(target->relid) == RELPERSISTENCE_TEMP)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

@@ -1,7 +1,8 @@
 /*
  * check_settings.c
- *		Literal keys in places that are copied or that every role can read. Looks
- *		for the name of the setting, and never at its value.
+ *		Literal keys in places that are copied or that every role can read. Looks for
+ *		the setting dbcrypt.keys, and for what is written as a key is in any other of
+ *		dbcrypt's settings, misspelt ones too. Shows no value.
  */
 #include "postgres.h"
 
@@ -11,6 +12,16 @@
 #include "health/findings.h"
 #include "health/reading.h"
 #include "keys/settings.h"
+
+/* SQL: what is written as a key is. Other text may stand around it. */
+#define KEY_PATTERN                                    \
+	"'(^|[^0-9A-Fa-f])[0-9A-Fa-f]{64}($|[^0-9A-Fa-f])" \
+	"|(^|[^0-9A-Za-z+/])[0-9A-Za-z+/]{43}=|text:[^ ]{8}'"
+
+/* SQL: whether a setting of dbcrypt's may be a literal key. */
+#define HOLDS_KEY(name, value)                                             \
+	"(pg_catalog.lower(" name ") = 'dbcrypt.keys' AND " value " <> '' OR " \
+	"pg_catalog.lower(" name ") LIKE 'dbcrypt.%' AND " value " ~ " KEY_PATTERN ")"
 
 /*
  * In configuration files. The finding does not name the setting beside the file:
@@ -22,10 +33,17 @@ check_files(HealthCheck *check)
 	uint64 count;
 
 	count = query_begin(
-		"SELECT DISTINCT sourcefile, sourceline FROM pg_catalog.pg_file_settings "
-		"WHERE pg_catalog.lower(name) = 'dbcrypt.keys' AND setting <> '' ORDER BY 1, 2");
+		"SELECT DISTINCT sourcefile, sourceline, sourcefile LIKE '%/postgresql.auto.conf' "
+		"FROM pg_catalog.pg_file_settings WHERE " HOLDS_KEY("name", "setting") " ORDER BY 1, 2");
 	for (uint64 i = 0; i < count; i++)
-		if (library_preloaded)
+		if (strcmp(query_field(i, 3), "t") == 0)
+			finding_add(check, SEVERITY_ERROR, "configuration",
+						psprintf("a literal key is in file \"%s\", line %s: ALTER SYSTEM took it "
+								 "before dbcrypt was loaded",
+								 query_field(i, 1), query_field(i, 2)),
+						"Remove it with ALTER SYSTEM RESET, set dbcrypt.key_file, and rotate to a "
+						"new key.");
+		else if (library_preloaded)
 			finding_add(check, SEVERITY_WARNING, "configuration",
 						psprintf("a literal key is in file \"%s\", line %s", query_field(i, 1),
 								 query_field(i, 2)),
@@ -55,17 +73,43 @@ check_catalogs(HealthCheck *check)
 		"       CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS entry"
 		"       LEFT JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase"
 		"       LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole"
-		" WHERE pg_catalog.lower(entry) LIKE 'dbcrypt.keys=_%' "
-		"UNION "
-		"SELECT pg_catalog.format('function %s', p.oid::pg_catalog.regprocedure)"
-		"  FROM pg_catalog.pg_proc p CROSS JOIN LATERAL pg_catalog.unnest(p.proconfig) AS entry"
-		" WHERE pg_catalog.lower(entry) LIKE 'dbcrypt.keys=_%' "
-		"ORDER BY 1");
+		" WHERE " HOLDS_KEY(
+			"pg_catalog.split_part(entry, '=', 1)",
+			"pg_catalog.substr(entry, "
+			"pg_catalog.strpos(entry, '=') + 1)") " "
+												  "UNION "
+												  "SELECT pg_catalog.format('function %s', "
+												  "p.oid::pg_catalog.regprocedure)"
+												  "  FROM pg_catalog.pg_proc p CROSS JOIN LATERAL "
+												  "pg_catalog.unnest(p.proconfig) AS entry"
+												  " WHERE " HOLDS_KEY("pg_catalog.split_part(entry,"
+																	  " '=', 1)",
+																	  "pg_catalog.substr(entry, "
+																	  "pg_catalog.strpos(entry, "
+																	  "'=') + 1)") " "
+																				   "UNION "
+																				   "SELECT "
+																				   "pg_catalog."
+																				   "format('"
+																				   "function %s', "
+																				   "p.oid::pg_"
+																				   "catalog."
+																				   "regprocedure)"
+																				   "  FROM "
+																				   "pg_catalog.pg_"
+																				   "proc p"
+																				   " WHERE "
+																				   "p.prosrc ~* "
+																				   "'dbcrypt\\.' "
+																				   "AND p.prosrc "
+																				   "~ " KEY_PATTERN
+																				   " "
+																				   "ORDER BY 1");
 	for (uint64 i = 0; i < count; i++)
 		finding_add(check, SEVERITY_ERROR, query_field(i, 1),
 					"a literal key is set for it, which every role can read",
-					"Reset dbcrypt.keys there with ALTER, set dbcrypt.key_file, and "
-					"rotate to a new key.");
+					"Reset it there with ALTER or replace the function, set "
+					"dbcrypt.key_file, and rotate to a new key.");
 	SPI_finish();
 }
 

@@ -11,6 +11,7 @@
 
 #include "core/api/keyring.h"
 #include "core/api/status.h"
+#include "core/api/value.h"
 #include "keys/key_catalog.h"
 #include "keys/key_command.h"
 #include "keys/loaded_ring.h"
@@ -182,7 +183,10 @@ session_ring(void)
 		return loaded_ring();
 
 	if (!looked)
+	{
 		AcceptInvalidationMessages();
+		dbcrypt_drop_nonces();
+	}
 	if (sources_read != settings_key_source_changes || (!looked && key_file_changed()))
 		read_ring();
 	while (states_read != keys_changes)

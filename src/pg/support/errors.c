@@ -36,6 +36,10 @@ static const StatusError status_errors[] = {
 									 "encryption key %s does not match its canary",
 									 "The key or its row in dbcrypt_keys was changed; see "
 									 "dbcrypt_key_status."},
+	[DBCRYPT_KEY_NAME_SHARED] = {ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+								 "two loaded keys have the same Coder digest",
+								 "Make another key in place of the newer one: values of Coder's "
+								 "do not say which of the two they are under."},
 	[DBCRYPT_AUTHENTICATION_FAILED] = {ERRCODE_DATA_EXCEPTION,
 									   "could not decrypt value: authentication failed",
 									   "The AAD differs from the one it was encrypted with, or "
