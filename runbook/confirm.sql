@@ -5,11 +5,11 @@
 	\echo 'Taken for granted (yes=1).'
 \else
 	\prompt 'Is there a backup of this database AND, in another place, of its keys, that was once restored? Type yes: ' answer
-	SELECT set_config('runbook.answer', :'answer', false) AS ignored
-	\gset
+	SELECT set_config('runbook.answer'::text, :'answer'::text, false)
+	\g /dev/null
 	DO $$
 	BEGIN
-		IF current_setting('runbook.answer') <> 'yes' THEN
+		IF current_setting('runbook.answer'::text) <> 'yes'::text THEN
 			RAISE EXCEPTION 'stopped, nothing was changed: no backup'
 				USING HINT = 'Back up the database with pg_basebackup or pg_dump, and the key '
 					'file apart from it.';

@@ -8,6 +8,9 @@
 --            method  transaction (default): dbcrypt_rotate, in one transaction
 --                    online: dbcrypt_rotate_online, while the application writes
 --                    in_place: dbcrypt_rotate_in_place
+--            accept  places that the revocation passes over, separated by commas:
+--                    schema.table.column, whose values under an old key are lost;
+--                    schema.table, where a table cannot be read
 --            yes     1 takes the backup for granted, for unattended use
 -- psql ends with 0 when every value is under the primary key, else with 3.
 \ir start.sql
@@ -15,19 +18,17 @@
 \else
 	\set method transaction
 \endif
-SELECT set_config('runbook.method', :'method', false) AS ignored,
-       :'method' = 'transaction' AS by_transaction, :'method' = 'online' AS by_online,
-       :'method' = 'in_place' AS by_in_place
+SELECT set_config('runbook.method'::text, :'method'::text, false),
+       :'method'::text = 'transaction'::text AS by_transaction,
+       :'method'::text = 'online'::text AS by_online,
+       :'method'::text = 'in_place'::text AS by_in_place
 \gset
 DO $$
-DECLARE
-	method text := current_setting('runbook.method');
 BEGIN
-	IF method NOT IN ('transaction', 'online', 'in_place') THEN
-		RAISE EXCEPTION 'stopped: method "%" is none of transaction, online, in_place', method;
-	ELSIF method <> 'transaction' AND
-		NOT EXISTS (SELECT FROM pg_proc WHERE proname = 'dbcrypt_rotate_' || method) THEN
-		RAISE EXCEPTION 'stopped: this version of dbcrypt has no method "%"', method;
+	IF current_setting('runbook.method'::text) NOT IN
+		('transaction'::text, 'online'::text, 'in_place'::text) THEN
+		RAISE EXCEPTION 'stopped: method "%" is none of transaction, online, in_place',
+			current_setting('runbook.method'::text);
 	END IF;
 END $$;
 
@@ -37,81 +38,55 @@ END $$;
 \echo '2. Dry run: every value is opened, nothing is written'
 SELECT clock_timestamp() AS started
 \gset
-SELECT * FROM dbcrypt_rotate(:'table', :'column', nullif(:'aad', ''), dry_run => true)
+SELECT * FROM :"ext".dbcrypt_rotate(:'table'::regclass, :'column'::name,
+                                    nullif(:'aad'::text, ''::text), true)
 \gset dry_
 SELECT :dry_scanned AS rows, :dry_rotated AS to_rotate, :dry_current AS under_primary,
-       :dry_nulls AS nulls, pg_size_pretty(pg_table_size(:'table')) AS table_size,
-       date_trunc('milliseconds', clock_timestamp() - :'started') AS dry_run_took;
-SELECT format('Rotating will take %s to %s: 5 to 20 times the dry run, as the disk allows.',
-              date_trunc('second', 5 * took) + interval '1 s',
-              date_trunc('second', 20 * took) + interval '1 s') AS estimate
-  FROM (SELECT clock_timestamp() - :'started' AS took) AS dry_run
+       :dry_nulls AS nulls, pg_size_pretty(pg_table_size(:'table'::regclass)) AS table_size,
+       date_trunc('milliseconds'::text, clock_timestamp() - :'started'::timestamptz)
+           AS dry_run_took;
+SELECT format('Rotating will take %s to %s: 5 to 20 times the dry run, as the disk allows.'::text,
+              date_trunc('second'::text, took * 5::float8 + '1 s'::interval),
+              date_trunc('second'::text, took * 20::float8 + '1 s'::interval)) AS estimate
+  FROM (SELECT clock_timestamp() - :'started'::timestamptz AS took) AS dry_run
 \gset
 \echo :estimate
 
 \ir confirm.sql
 
+-- Every argument is spelt out, the defaults too: see start.sql.
 \echo
 \echo '4. Rotation'
 \if :by_transaction
-	SELECT * FROM dbcrypt_rotate(:'table', :'column', nullif(:'aad', ''));
+	SELECT * FROM :"ext".dbcrypt_rotate(:'table'::regclass, :'column'::name,
+	                                    nullif(:'aad'::text, ''::text), false);
 \endif
 \if :by_online
-	CALL dbcrypt_rotate_online(:'table', :'column', nullif(:'aad', ''));
+	CALL :"ext".dbcrypt_rotate_online(:'table'::regclass, :'column'::name,
+	    nullif(:'aad'::text, ''::text), 128::int, 1::float8, NULL::text, NULL::text, 1::int,
+	    'stop'::text, NULL::int, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint,
+	    NULL::bigint);
 \endif
 \if :by_in_place
-	CALL dbcrypt_rotate_in_place(:'table', :'column', nullif(:'aad', ''));
+	CALL :"ext".dbcrypt_rotate_in_place(:'table'::regclass, :'column'::name,
+	    nullif(:'aad'::text, ''::text), 256::int, 1::float8, NULL::text, NULL::text, 1::int,
+	    'stop'::text, 10000::int, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint,
+	    NULL::bigint, NULL::bigint, NULL::bigint);
 \endif
 
 \ir verify.sql
 DO $$
 DECLARE
-	old bigint := (SELECT sum("values") FROM pg_temp.runbook_verified WHERE state = 'old');
+	old bigint := (SELECT sum("values")::bigint FROM pg_temp.runbook_verified
+	                WHERE state = 'old'::text);
 BEGIN
-	IF old > 0 THEN
+	IF old > 0::bigint THEN
 		RAISE EXCEPTION 'stopped: % values are under an old key though the rotation is complete', old
 			USING HINT = 'A session still encrypts under the old key: have the application connect '
 				'again or reload its keys, then run this script again.';
 	END IF;
 END $$;
 
-\echo
-\echo '6. Revocation of the keys that came before the primary one'
-DO $$
-DECLARE
-	key record;
-	used_at text;
-BEGIN
-	FOR key IN
-		SELECT k.key_id, k.created_at > p.created_at AS is_newer
-		  FROM dbcrypt_keys k, dbcrypt_keys p
-		 WHERE k.revoked_at IS NULL AND k.key_id <> p.key_id
-		   AND p.key_id = (SELECT key_id FROM dbcrypt_key_status WHERE is_primary)
-		 ORDER BY k.created_at, k.key_id
-	LOOP
-		IF key.is_newer THEN
-			RAISE NOTICE 'kept key %: it was registered after the primary key', key.key_id
-				USING HINT = format('SELECT dbcrypt_revoke_key(%L) revokes it.', key.key_id);
-			CONTINUE;
-		END IF;
-		BEGIN
-			PERFORM dbcrypt_revoke_key(key.key_id);
-			RAISE NOTICE 'revoked key %', key.key_id;
-		EXCEPTION WHEN object_in_use THEN
-			GET STACKED DIAGNOSTICS used_at = PG_EXCEPTION_DETAIL;
-			RAISE NOTICE 'kept key %: it is still in use', key.key_id
-				USING DETAIL = used_at, HINT = 'Rotate that column too.';
-		END;
-		COMMIT;	-- gives the tables back to their writers
-	END LOOP;
-END $$;
+\ir revoke.sql
 
-\echo
-\echo '7. What is left to do by hand'
-SELECT format('Take key %s out of the key file or the configuration.', key_id) AS "to do"
-  FROM dbcrypt_key_status WHERE revoked_at IS NOT NULL AND is_loaded
- UNION ALL
-SELECT 'Before that, rotate what else uses the key: other databases of this server, applications.'
- UNION ALL
-SELECT 'Keep the key, apart from the server, as long as a backup is kept that holds values under it.';
-\echo 'Done: every value is under the primary key.'
+\echo 'Done: every value of' :place 'is under the primary key.'

@@ -11,6 +11,7 @@ my $key1 = key_id(key_hex(1));
 my $key2 = key_id(key_hex(2));
 my $key3 = key_id(key_hex(3));
 my $node = new_node('runbook', keys => [ key_hex(1) ]);
+my $database = 'postgres';
 
 # Runs a script as its head says, with what the operator types; its exit status,
 # and output and errors in one.
@@ -20,7 +21,7 @@ sub runbook
 	my ($out, $err) = ('', '');
 	IPC::Run::run(
 		[
-			'psql', '-X', '-d', $node->connstr('postgres'), '-v', 'ON_ERROR_STOP=1',
+			'psql', '-X', '-d', $node->connstr($database), '-v', 'ON_ERROR_STOP=1',
 			(map { ('-v', $_) } @variables), '-f', "runbook/$script"
 		],
 		\$typed, \$out, \$err);
@@ -65,11 +66,17 @@ stops('nobody to ask', qr/could not read value for variable/, 'first_encryption.
 
 my ($rc, $output) = runbook('first_encryption.sql', "yes\n", @bound);
 is($rc, 0, 'first encryption') or diag $output;
-like($output, qr/CREATE TRIGGER dbcrypt_encrypt BEFORE INSERT OR UPDATE ON people FOR EACH ROW EXECUTE FUNCTION dbcrypt_encrypt_trigger\('secret', 'id::text'\);/,
+like($output, qr/CREATE TRIGGER zz_encrypt BEFORE INSERT OR UPDATE ON public\.people FOR EACH ROW EXECUTE FUNCTION public\.dbcrypt_encrypt_trigger\('secret', 'id::text'\);/,
 	'prints the trigger that belongs to it');
 is(states(), "$key1|primary|100", 'every value is encrypted');
 ($rc, $output) = runbook('first_encryption.sql', '', @bound, 'yes=1');
 is($rc, 0, 'again, unattended') or diag $output;
+
+$node->safe_psql('postgres', 'CREATE DATABASE elsewhere');
+$node->safe_psql('elsewhere', q{
+	CREATE EXTENSION dbcrypt;
+	SELECT dbcrypt_register_keys();
+	CREATE TABLE elsewhere AS SELECT dbcrypt_encrypt('elsewhere') AS secret});
 
 # ---- what stops a rotation ----
 write_key_file(key_file($node), key_hex(2), key_hex(1));
@@ -84,7 +91,7 @@ stops('old key missing', qr/values under key $key1, which is not loaded: 100/, '
 $node->safe_psql('postgres', q{
 	CREATE TABLE copy AS SELECT * FROM people});
 stops('old key missing, not registered',
-	qr/values under key|encryption key $key1 is not loaded/, 'rotate.sql', '', 'table=copy', 'column=secret', 'yes=1');
+	qr/values under key/, 'rotate.sql', '', 'table=copy', 'column=secret', 'yes=1');
 $node->safe_psql('postgres', 'DROP TABLE copy');
 write_key_file(key_file($node), key_hex(2), key_hex(1));
 
@@ -102,19 +109,63 @@ chmod 0600, key_file($node) or die;
 
 $node->safe_psql('postgres', q{
 	CREATE TABLE other (secret text);
-	INSERT INTO other SELECT secret FROM people LIMIT 1;
+	INSERT INTO other SELECT secret FROM people WHERE id = 1;
 	SELECT dbcrypt_register_column('other', 'secret', '''1''')});
 
-# ---- rotation, while another column still needs the old key ----
-($rc, $output) = runbook('rotate.sql', "yes\n", @column);
+# ---- a copy, and what could not be looked at, stop it before the revocation ----
+# Asserts that a rotation stopped between its end and the revocation.
+sub revokes_nothing
+{
+	my ($name, $regexp, @variables) = @_;
+	my ($status, $printed) = runbook('rotate.sql', '', @column, 'yes=1', @variables);
+	is($status, 3, "$name: psql fails");
+	like($printed, $regexp, "$name: says why");
+	unlike($printed, qr/Done|Take key/, "$name: is not done");
+	is($node->safe_psql('postgres', "SELECT retired_at IS NULL AND revoked_at IS NULL FROM dbcrypt_keys WHERE key_id = '$key1'"),
+		't', "$name: the key is as it was");
+	return;
+}
+# The check looks at the first rows of a table, the search at all of them.
+$node->safe_psql('postgres', q{CREATE TABLE copied AS SELECT * FROM people});
+stops('a copy', qr/stopped, nothing was changed: column public\.copied\.secret: holds encrypted values and is not registered/,
+	'rotate.sql', '', @column, 'yes=1');
+$node->safe_psql('postgres', q{CREATE TABLE late AS SELECT i AS id, 'x' AS secret FROM generate_series(1, 500) i
+	UNION ALL SELECT * FROM copied; DROP TABLE copied});
+revokes_nothing('a copy behind other rows', qr/stopped, no key was revoked: public\.late\.secret has values under key $key1, and nobody registered it: 98.*HINT:.*accept=public\.late\.secret/s);
+is(states(), "$key2|primary|100", 'the column itself is rotated');
+$node->safe_psql('postgres', q{DROP TABLE late;
+	CREATE EXTENSION postgres_fdw; CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw;
+	CREATE FOREIGN TABLE abroad (secret text) SERVER far});
+revokes_nothing('a foreign table', qr/stopped, no key was revoked: not looked at: public\.abroad: .*HINT:.*accept=public\.abroad/s);
+
+# ---- an empty table is not done ----
+$node->safe_psql('postgres', 'CREATE TABLE void (id int PRIMARY KEY, secret text)');
+foreach my $script ('first_encryption.sql', 'rotate.sql')
+{
+	($rc, $output) = runbook($script, '', 'table=void', 'column=secret', 'yes=1');
+	is($rc, 3, "$script, an empty table: psql fails");
+	like($output, qr/stopped: column public\.void\.secret has no value, so nothing was proved/, "$script, an empty table: says so");
+	unlike($output, qr/Done/, "$script, an empty table: is not done");
+}
+$node->safe_psql('postgres', 'DROP TABLE void');
+
+# ---- rotation, while another column, and another database, still need the old key ----
+($rc, $output) = runbook('rotate.sql', "yes\n", @column, 'accept=public.abroad');
 is($rc, 0, 'rotation') or diag $output;
 is(states(), "$key2|primary|100", 'every value is under the new key');
-like($output, qr/kept key $key1: it is still in use.*Table "public\.other"/s, 'a key in use elsewhere is kept');
+like($output, qr/kept key $key1: it is still in use.*Column public\.other\.secret: 1 values\./s, 'a key in use elsewhere is kept');
 unlike($output, qr/Take key/, 'and stays in the key file');
-($rc, $output) = runbook('rotate.sql', '', 'table=other', 'column=secret', 'yes=1');
+($rc, $output) = runbook('rotate.sql', '', 'table=other', 'column=secret', 'yes=1', 'accept=public.abroad');
 is($rc, 0, 'rotation of the other column') or diag $output;
-like($output, qr/revoked key $key1/, 'the old key is revoked');
-like($output, qr/Take key $key1 out of the key file/, 'and is to be removed');
+like($output, qr/Revoked key $key1/, 'the old key is revoked');
+like($output, qr/Keep key $key1 in the key file: database elsewhere: in use\./, 'and kept for another database');
+unlike($output, qr/Take key/, '... by the key file too');
+$node->safe_psql('postgres', 'DROP FOREIGN TABLE abroad');
+$node->safe_psql('elsewhere', 'DROP TABLE elsewhere');
+($rc, $output) = runbook('rotate.sql', '', @column, 'yes=1');
+is($rc, 0, 'once more, when no database uses it') or diag $output;
+like($output, qr/There is no key to revoke/, 'nothing is left to revoke');
+like($output, qr/Take key $key1 out of the key file.*not searched: template0, template1\./, 'the old key is to be removed');
 is($node->safe_psql('postgres', "SELECT dbcrypt_decrypt(secret, id::text) FROM people WHERE id = 1"),
 	'secret 1', 'values are the same');
 
@@ -128,7 +179,7 @@ is($rc, 0, 'online') or diag $output;
 ($rc, $output) = runbook('rotate.sql', '', @column, 'yes=1', 'method=online');
 is($rc, 0, 'online, the last column') or diag $output;
 is(states(), "$key3|primary|100", 'every value is under the new key');
-like($output, qr/revoked key $key2/, 'the old key is revoked');
+like($output, qr/Revoked key $key2/, 'the old key is revoked');
 like($output, qr/kept key ${\key_id(key_hex(4))}: it was registered after the primary key/,
 	'a newer key is kept');
 
@@ -144,7 +195,8 @@ $node->safe_psql('postgres', q{
 	CREATE TABLE kept (secret text);
 });
 write_key_file(key_file($node), key_hex(2), key_hex(3));
-$node->safe_psql('postgres', q{INSERT INTO kept VALUES (dbcrypt_encrypt('late', '1'))});
+$node->safe_psql('postgres', q{INSERT INTO kept VALUES (dbcrypt_encrypt('late', '1'));
+	SELECT dbcrypt_register_column('kept', 'secret', '''1''')});
 write_key_file(key_file($node), key_hex(3), key_hex(2));
 $node->safe_psql('postgres', q{
 	SELECT dbcrypt_unregister_column('other', 'secret');
@@ -152,7 +204,105 @@ $node->safe_psql('postgres', q{
 ($rc, $output) = runbook('rotate.sql', '', 'table=other', 'column=secret', q{aad='1'}, 'yes=1');
 is($rc, 3, 'a value that came under the old key meanwhile stops the script');
 like($output, qr/stopped: 1 values are under an old key though the rotation is complete/, 'and is counted');
-unlike($output, qr/revoked key/, 'and nothing is revoked');
+unlike($output, qr/Revoked key/, 'and nothing is revoked');
+
+# ---- what others have created is never called ----
+# In "own" the extension has a schema of its own, in "shared" it is in public, where an
+# intruder adds functions that an inexact call would prefer. The intruder's schema comes
+# first in search_path. Every trap counts its calls, which no rollback undoes.
+my $traps = q{
+SET search_path = pg_catalog;
+SET check_function_bodies = off;
+CREATE SEQUENCE public.trapped;
+DO $do$
+DECLARE
+	body text := ' LANGUAGE plpgsql AS $$BEGIN PERFORM pg_catalog.nextval(''public.trapped''); RETURN%s; END$$';
+	types text[] := '{int4,int8,float8,text,name,bool,oid,regclass,timestamptz,interval}';
+	f record;
+	l text;
+	r text;
+	o text;
+BEGIN
+	-- Functions as in pg_catalog, and the extension's own where it is elsewhere.
+	FOR f IN SELECT proname, pg_get_function_identity_arguments(oid) AS args,
+			pg_get_function_result(oid) AS result, proretset
+		  FROM pg_proc
+		 WHERE prokind = 'f' AND provariadic = 0 AND pronamespace <> 'public'::regnamespace
+		   AND (pronamespace <> 'pg_catalog'::regnamespace OR proname IN ('set_config', 'current_setting',
+				'clock_timestamp', 'date_trunc', 'pg_size_pretty', 'pg_table_size', 'pg_is_in_recovery',
+				'quote_ident', 'quote_literal', 'string_to_array', 'pg_partition_ancestors', 'current_database'))
+		   AND (proname LIKE 'dbcrypt%' OR pronamespace = 'pg_catalog'::regnamespace)
+		   AND NOT proargtypes::oid[] && ARRAY['internal'::regtype::oid, '"any"'::regtype, 'anynonarray'::regtype, 'anyelement'::regtype]
+		   AND prorettype NOT IN ('internal'::regtype, 'trigger'::regtype, 'event_trigger'::regtype)
+	LOOP
+		EXECUTE format('CREATE FUNCTION public.%I(%s) RETURNS %s', f.proname, f.args, f.result) ||
+			format(body, CASE WHEN f.proretset OR f.result = 'void' OR f.result = 'record' OR f.args LIKE '%OUT %' THEN '' ELSE ' NULL' END);
+	END LOOP;
+	-- Functions that an inexact call finds first, wherever the extension is.
+	FOREACH l IN ARRAY '{dbcrypt_verify(text\, text),dbcrypt_verify(text\, name),dbcrypt_census(),dbcrypt_census(text),
+			dbcrypt_rotate(regclass\, name\, text),dbcrypt_rotate(text\, text\, text\, bool),
+			dbcrypt_encrypt_column(regclass\, name\, text),dbcrypt_encrypt_column(text\, text\, text\, bool),dbcrypt_databases(name)}'::text[]
+	LOOP
+		EXECUTE 'CREATE FUNCTION public.' || l || ' RETURNS TABLE (key_id text, state text, "values" bigint)' || format(body, '');
+	END LOOP;
+	FOREACH l IN ARRAY '{dbcrypt_rotate_online(regclass\, name\, text),dbcrypt_rotate_in_place(regclass\, name\, text),
+			dbcrypt_revoke_keys(text[]),dbcrypt_revoke_keys(text[]\, text\, text[])}'::text[]
+	LOOP
+		EXECUTE 'CREATE PROCEDURE public.' || l || format(body, '');
+	END LOOP;
+	FOREACH l IN ARRAY types LOOP
+		FOREACH r IN ARRAY types LOOP
+			EXECUTE format('CREATE FUNCTION public.compare(%s, %s) RETURNS bool', l, r) || format(body, ' true');
+			EXECUTE format('CREATE FUNCTION public.combine(%s, %s) RETURNS %1$s', l, r) || format(body, ' NULL');
+			FOREACH o IN ARRAY '{=,<>,<,<=,>,>=}'::text[] LOOP
+				EXECUTE format('CREATE OPERATOR public.%s (FUNCTION = public.compare, LEFTARG = %s, RIGHTARG = %s)', o, l, r);
+			END LOOP;
+			FOREACH o IN ARRAY '{+,-,*,||}'::text[] LOOP
+				EXECUTE format('CREATE OPERATOR public.%s (FUNCTION = public.combine, LEFTARG = %s, RIGHTARG = %s)', o, l, r);
+			END LOOP;
+		END LOOP;
+	END LOOP;
+END $do$;
+};
+foreach my $schema ('own', 'public')
+{
+	$database = "traps_$schema";
+	write_key_file(key_file($node), key_hex(1));
+	$node->safe_psql('postgres', "CREATE DATABASE $database");
+	$node->safe_psql($database, qq{
+		CREATE SCHEMA IF NOT EXISTS $schema;
+		CREATE EXTENSION dbcrypt SCHEMA $schema;
+		SELECT $schema.dbcrypt_register_keys();
+		CREATE TABLE public.people (id int PRIMARY KEY, secret text);
+		INSERT INTO public.people SELECT i, 'secret ' || i FROM generate_series(1, 100) i;
+		$traps
+		ALTER DATABASE $database SET search_path = public, pg_catalog});
+	my $called = "SELECT is_called FROM public.trapped";
+	$node->safe_psql($database, q{SELECT 2 * interval '1 s', clock_timestamp()});
+	is($node->safe_psql($database, $called), 't', "$schema: traps are laid");
+	$node->safe_psql($database, 'ALTER SEQUENCE public.trapped RESTART');
+
+	($rc, $output) = runbook('first_encryption.sql', "yes\n", @bound);
+	is($rc, 0, "$schema: first encryption") or diag $output;
+	my ($new, $old) = (2, 1);
+	foreach my $method ('transaction', 'online', 'in_place')
+	{
+		write_key_file(key_file($node), key_hex($new), key_hex($old));
+		$node->safe_psql($database, "SELECT $schema.dbcrypt_register_keys()");
+		($rc, $output) = runbook('rotate.sql', "yes\n", @column, "method=$method");
+		is($rc, 0, "$schema: rotation, $method") or diag $output;
+		like($output, qr/Revoked key ${\key_id(key_hex($old))}/, "$schema, $method: the old key is revoked");
+		is( $node->safe_psql($database, qq{SET search_path = pg_catalog;
+			SELECT key_id, state, "values" FROM $schema.dbcrypt_verify('public.people'::regclass, 'secret'::name)}),
+			key_id(key_hex($new)) . '|primary|100', "$schema, $method: and no value is under it");
+		($new, $old) = ($new + 1, $new);
+	}
+	$node->safe_psql($database, 'CREATE TABLE public.copied AS SELECT * FROM public.people');
+	($rc, $output) = runbook('rotate.sql', '', @column, 'yes=1');
+	is($rc, 3, "$schema: a copy stops it");
+	like($output, qr/column public\.copied\.secret: holds encrypted values/, "$schema: no trap fakes the check");
+	is($node->safe_psql($database, $called), 'f', "$schema: no trap was called");
+}
 
 $node->stop;
 done_testing();
