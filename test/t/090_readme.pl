@@ -17,7 +17,13 @@ my ($steps) = slurp_file('README.md') =~ /^## First steps\n(.*?)^## /ms;
 my @blocks = $steps =~ /^```sql\n(.*?)^```$/msg;
 is(scalar @blocks, 6, 'README has six blocks');
 
-my $node = new_node('readme', keys => [ key_hex(1) ]);
+# The extension as "Install" makes it.
+my ($create) = $commands[0] =~ /(CREATE SCHEMA [^"]*)"/;
+my ($extension) = $commands[0] =~ /(CREATE EXTENSION [^"]*)"/;
+my ($path) = $commands[0] =~ /(ALTER DATABASE [^"]*)"/;
+my $node = new_node('readme', start => 0, keys => [ key_hex(1) ]);
+$node->start;
+$node->safe_psql('postgres', $_) foreach $create, $extension, $path;
 my @output;
 for my $i (0 .. $#blocks)
 {
