@@ -209,6 +209,17 @@ dbcrypt_revoke_keys(PG_FUNCTION_ARGS)
 	older_transactions_wait(wait_timeout);
 	commit();
 	revocation_search(&search);
+
+	/*
+	 * A transaction that began since may have read a value that was gone when its turn in
+	 * the search came, and write it elsewhere. So a second look follows when all have ended
+	 * that began before the first.
+	 */
+	commit();
+	older_transactions_wait(wait_timeout);
+	commit();
+	search.again = true;
+	revocation_search(&search);
 	PushActiveSnapshot(GetLatestSnapshot());
 	if (update_keys(search.key_ids, "revoked_at = coalesce(revoked_at, pg_catalog.now())",
 					"(revoked_at IS NOT NULL OR retired_at OPERATOR(pg_catalog.<=) $2)",

@@ -196,8 +196,9 @@ consider_row(Obstacles *obstacles, const RevocationSearch *search, const CensusR
 	if (row->state == CENSUS_LOOKS_ENCRYPTED)
 		return;
 	if (is_accepted(search, row))
-		ereport(WARNING, (errmsg("passed over as told: %s: %s%s%s", place_of(row), count_of(row),
-								 row->key_id[0] ? " under key " : "", row->key_id)));
+		ereport(search->again ? DEBUG1 : WARNING,
+				(errmsg("passed over as told: %s: %s%s%s", place_of(row), count_of(row),
+						row->key_id[0] ? " under key " : "", row->key_id)));
 	else if (row->state != CENSUS_NOT_READABLE)
 		note_values(obstacles, search, row);
 	else if (row->registered)
@@ -207,7 +208,7 @@ consider_row(Obstacles *obstacles, const RevocationSearch *search, const CensusR
 									  row->detail[strlen(row->detail) - 1] == '.' ? "" : "."));
 	}
 	else
-		ereport(WARNING, (errmsg("not looked at: %s", row->detail)));
+		ereport(search->again ? DEBUG1 : WARNING, (errmsg("not looked at: %s", row->detail)));
 }
 
 /*

@@ -15,6 +15,7 @@ typedef struct RevocationSearch
 	List *key_ids;		  /* char * */
 	bool registered_only; /* not the whole database */
 	List *accepted;		  /* AcceptedPlace: passed over, and reported */
+	bool again;			  /* a second look, which warns of nothing twice */
 	const char *accept;	  /* how to pass over a place, for hints */
 } RevocationSearch;
 
