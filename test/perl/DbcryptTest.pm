@@ -20,7 +20,7 @@ use Time::HiRes ();
 our @EXPORT = qw(new_node key_file write_key_file key_hex key_id key_base64 secret_key
   key_spellings new_session run_sql start_sql finish_sql wait_for_setting
   psql_error client client_available decrypt_all_ok grep_files no_key_in_files_ok
-  server_process kill_server wait_for_crash soak);
+  server_process kill_server kill_process wait_for_crash soak);
 
 # True when the long loops should run.
 sub soak
@@ -283,6 +283,25 @@ sub wait_for_crash
 	$node->wait_for_log(qr/all server processes terminated; reinitializing/, $offset);
 	$node->poll_query_until('postgres', 'SELECT true') or die 'the server does not come back';
 	return;
+}
+
+# kill -9 of one process of a server, which then starts again: waits until it is back.
+# False if the process had ended or was about to: then nothing crashes. Needs /proc.
+sub kill_process
+{
+	my ($node, $pid) = @_;
+	my $offset = -s $node->logfile;
+	my $deadline = Time::HiRes::time() + $PostgreSQL::Test::Utils::timeout_default;
+	# A process that ends cannot be stopped any more; a stopped one cannot end by itself.
+	kill 'STOP', $pid or return 0;
+	while (((process($pid))[0] // 'X') !~ /[TZX]/)
+	{
+		die "process $pid neither stops nor ends" if Time::HiRes::time() > $deadline;
+		Time::HiRes::sleep(0.005);
+	}
+	return 0 if ((process($pid))[0] // 'X') ne 'T' || !kill 'KILL', $pid;
+	wait_for_crash($node, $offset);
+	return 1;
 }
 
 # kill -9 of a server's postmaster and all its processes at once; waits until they

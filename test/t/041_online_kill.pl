@@ -52,8 +52,7 @@ sub start_rotation
 sub crash
 {
 	my ($pid) = @_;
-	my $offset = -s $node->logfile;
-	wait_for_crash($node, $offset) if defined $pid && kill 'KILL', $pid;
+	kill_process($node, $pid) if defined $pid;
 	return;
 }
 
