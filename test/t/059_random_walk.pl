@@ -14,7 +14,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 use WalkTest;
 
-my $seed = $ENV{DBCRYPT_SEED} // (soak() ? int(time() * 1000) % 2**31 : 59);
+my $seed = $ENV{DBCRYPT_SEED} // (soak() ? int(time() * 1000) % 2**31 : 11);
 my $steps = $ENV{DBCRYPT_STEPS} // 20;
 my $until = soak() ? time() + 1800 : 0;
 srand $seed;
