@@ -14,6 +14,8 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 use WalkTest;
 
+plan skip_all => 'needs /proc' unless -d "/proc/$$";
+
 my $seed = $ENV{DBCRYPT_SEED} // (soak() ? int(time() * 1000) % 2**31 : 11);
 my $steps = $ENV{DBCRYPT_STEPS} // 20;
 my $until = soak() ? time() + 1800 : 0;
