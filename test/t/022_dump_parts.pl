@@ -111,5 +111,80 @@ is( $node->safe_psql('copied', q{ALTER TABLE one.t RENAME TO u; ALTER SCHEMA one
 		  . $registry), "public|t|w|\nuno|u|v|id::text", 'copied: DDL is followed');
 is($node->safe_psql('copied', $bound), 2, 'copied: and binds them here');
 
+### into databases that know the keys: none comes back into use unsaid
+
+# A dump of three active keys, and one in which they are retired and revoked.
+my ($i1, $i2, $i3) = map { key_id(key_hex($_)) } 1 .. 3;
+my $states = q{SELECT string_agg(CASE WHEN revoked_at IS NOT NULL THEN 'revoked' WHEN retired_at IS NOT NULL
+	THEN 'retired' ELSE 'active' END, ' ' ORDER BY array_position('} . "{$i1,$i2,$i3}" . q{', key_id)) FROM dbcrypt_keys};
+my $change = qq{UPDATE dbcrypt_keys SET retired_at = now() WHERE key_id IN ('$i2', '$i3');
+	UPDATE dbcrypt_keys SET revoked_at = now() WHERE key_id = '$i2'};
+write_key_file(key_file($node), $k1, $k2, key_hex(3));
+foreach my $name ('active', 'strict')
+{
+	$node->safe_psql('postgres', "CREATE DATABASE $name");
+	$node->safe_psql($name, qq{CREATE EXTENSION dbcrypt; SELECT dbcrypt_register_keys();
+		CREATE TABLE loaded (id int, v text); INSERT INTO loaded VALUES (1, dbcrypt_encrypt('x'));
+		SELECT dbcrypt_register_column('loaded', 'v')});
+	$node->safe_psql($name, $change) if $name eq 'strict';
+	$node->command_ok([ 'pg_dump', '-Fc', '-f', "$dir/$name", $name ], "$name: pg_dump");
+}
+is($node->safe_psql('strict', $states), 'active revoked retired', 'the states of one');
+
+# Restores a dump into a database that has the extension and keys in these states, and
+# the table if only data is restored; what pg_restore printed.
+sub restored_beside
+{
+	my ($name, $dump, $strict, @options) = @_;
+	my ($printed, $errors) = ('', '');
+	$node->safe_psql('postgres', "CREATE DATABASE $name");
+	$node->safe_psql($name, 'CREATE EXTENSION dbcrypt; SELECT dbcrypt_register_keys();' . ($strict ? $change : ''));
+	$node->safe_psql($name, 'CREATE TABLE loaded (id int, v text)') if "@options" =~ /data-only/;
+	IPC::Run::run([ 'pg_restore', @options, '-d', $node->connstr($name), "$dir/$dump" ], '>', \$printed, '2>', \$errors);
+	return ($?, $errors);
+}
+
+my $kept = 'active revoked retired';
+foreach my $how ([ 'whole', '-e' ], [ 'data', '-e', '--data-only' ])
+{
+	my ($what, @options) = @$how;
+	($rc, $err) = restored_beside("${what}_keeps", 'active', 1, @options);
+	is("$rc $err", '0 ', "$what: restores");
+	is($node->safe_psql("${what}_keeps", $states), $kept, "$what: keys stay retired and revoked");
+	($rc, $err) = restored_beside("${what}_takes", 'strict', 0, @options);
+	is("$rc $err", '0 ', "$what: restores where the keys were active");
+	is($node->safe_psql("${what}_takes", $states), $kept, "$what: and retires and revokes them");
+	is($node->safe_psql("${what}_takes", 'SELECT dbcrypt_decrypt(v) FROM loaded'), 'x', "$what: values open");
+}
+
+# Without its trigger the catalog refuses a key that it has; the rest is restored.
+($rc, $err) = restored_beside('disabled', 'active', 1, '--data-only', '--disable-triggers');
+isnt($rc, 0, 'disabled: pg_restore fails');
+like($err, qr/duplicate key value violates unique constraint "dbcrypt_keys_pkey"/, 'disabled: at the keys that are there');
+is($node->safe_psql('disabled', $states), $kept, 'disabled: which stay retired and revoked');
+is($node->safe_psql('disabled', 'SELECT dbcrypt_decrypt(v) FROM loaded'), 'x', 'disabled: values are there');
+like($node->safe_psql('disabled', 'SELECT finding FROM dbcrypt_check()'), qr/it is not ENABLE ALWAYS/, 'disabled: the check finds the triggers');
+# So leave the catalogs out, or restore them alone before.
+($rc, $err) = restored_beside('twice', 'active', 1, '--data-only', '--disable-triggers', '-t', 'loaded');
+is("$rc $err", '0 ', 'disabled, one table: restores');
+is($node->safe_psql('twice', $states), $kept, 'disabled, one table: keys stay retired and revoked');
+
+# --clean makes the catalog anew, with the states of the dump, and says so (pg_restore
+# shows warnings with -v). Without the extension in the list, the catalog stays.
+($rc, $err) = restored_beside('cleaned', 'active', 1, '--clean', '--if-exists', '-v');
+is($rc, 0, 'clean: restores') or diag $err;
+is($node->safe_psql('cleaned', $states), 'active active active', 'clean: the states are those of the dump');
+like($err, qr/WARNING:  dropping dbcrypt forgets which encryption keys are retired or revoked\nDETAIL:  Keys: .*$i2 \(revoked\)/, 'clean: and a warning names the keys');
+like(slurp_file($node->logfile), qr/WARNING:  dropping dbcrypt forgets/, 'clean: the log has it too');
+append_to_file("$dir/list", join '', grep { !/ EXTENSION / } `pg_restore -l $dir/active`);
+($rc, $err) = restored_beside('listed', 'active', 1, '-e', '--clean', '--if-exists', '-L', "$dir/list");
+is("$rc $err", '0 ', 'clean, without the extension: restores');
+is($node->safe_psql('listed', $states), $kept, 'clean, without the extension: keys stay retired and revoked');
+is($node->safe_psql('listed', 'SELECT count(*) FROM dbcrypt_columns'), '1', 'clean, without the extension: the column is registered');
+($rc, $err) = restored_beside('cleaned_strict', 'strict', 0, '--clean', '--if-exists');
+is($rc, 0, 'clean: restores a dump with revoked keys') or diag $err;
+unlike($err, qr/WARNING/, 'clean: nothing is forgotten');
+is($node->safe_psql('cleaned_strict', $states), $kept, 'clean: which stay revoked');
+
 $node->stop;
 done_testing();

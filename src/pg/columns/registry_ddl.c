@@ -463,6 +463,7 @@ dbcrypt_columns_prepare(PG_FUNCTION_ARGS)
 {
 	EventTriggerData *data = event_of(fcinfo, "dbcrypt_columns_prepare");
 
+	registry_guard_states(data->parsetree);
 	note_registry();
 	if (noted)
 		registry_guard(data->parsetree);

@@ -25,6 +25,7 @@
 #include "columns/registry.h"
 #include "columns/registry_guard.h"
 #include "columns/target.h"
+#include "keys/key_catalog.h"
 
 /* A command's change of one column. */
 typedef struct GuardedChange
@@ -328,4 +329,44 @@ registry_guard(Node *command)
 		if (OidIsValid(change.relid))
 			check_change(&change);
 	}
+}
+
+/*
+ * Says which keys' states go with the extension: a dump that is restored then brings
+ * states of its own, so pg_restore --clean may take a revoked key back into use.
+ */
+static void
+warn_of_forgotten_states(void)
+{
+	StringInfoData keys;
+	ListCell *cell;
+
+	initStringInfo(&keys);
+	foreach(cell, catalog_keys())
+	{
+		const RegisteredKey *key = lfirst(cell);
+
+		if (key->retired)
+			appendStringInfo(&keys, "%s%s (%s)", keys.len > 0 ? ", " : "", key->key_id,
+							 key->revoked ? "revoked" : "retired");
+	}
+	if (keys.len > 0)
+		ereport(WARNING,
+				(errmsg("dropping dbcrypt forgets which encryption keys are retired or revoked"),
+				 errdetail("Keys: %s.", keys.data),
+				 errhint("After a restore look at dbcrypt_key_status, and revoke them again with "
+						 "dbcrypt_revoke_keys().")));
+}
+
+void
+registry_guard_states(Node *command)
+{
+	const DropStmt *drop = (DropStmt *) command;
+	ListCell *cell;
+
+	if (!IsA(command, DropStmt) || drop->removeType != OBJECT_EXTENSION)
+		return;
+	foreach(cell, drop->objects)
+		if (strcmp(strVal(lfirst(cell)), "dbcrypt") == 0)
+			warn_of_forgotten_states();
 }

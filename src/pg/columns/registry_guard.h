@@ -15,4 +15,10 @@ extern void registry_guard(Node *command);
 /* The same for a column that a command has dropped, with a type it depended on. */
 extern void registry_guard_dropped(Oid relid, const char *column);
 
+/*
+ * Warns if the command drops the extension, and with it the states of retired or revoked
+ * keys.
+ */
+extern void registry_guard_states(Node *command);
+
 #endif
