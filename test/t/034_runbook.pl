@@ -207,7 +207,7 @@ like($output, qr/stopped: 1 values are under an old key though the rotation is c
 unlike($output, qr/Revoked key/, 'and nothing is revoked');
 
 # ---- what others have created is never called ----
-# In "own" the extension has a schema of its own, in "shared" it is in public, where an
+# In "own" the extension has a schema of its own, in "public" it is where an
 # intruder adds functions that an inexact call would prefer. The intruder's schema comes
 # first in search_path. Every trap counts its calls, which no rollback undoes.
 my $traps = q{
@@ -264,9 +264,10 @@ BEGIN
 	END LOOP;
 END $do$;
 };
-foreach my $schema ('own', 'public')
+foreach my $case ([ own => '"Its Own"' ], [ public => 'public' ])
 {
-	$database = "traps_$schema";
+	my ($name, $schema) = @$case;
+	$database = "traps_$name";
 	write_key_file(key_file($node), key_hex(1));
 	$node->safe_psql('postgres', "CREATE DATABASE $database");
 	$node->safe_psql($database, qq{
@@ -279,29 +280,29 @@ foreach my $schema ('own', 'public')
 		ALTER DATABASE $database SET search_path = public, pg_catalog});
 	my $called = "SELECT is_called FROM public.trapped";
 	$node->safe_psql($database, q{SELECT 2 * interval '1 s', clock_timestamp()});
-	is($node->safe_psql($database, $called), 't', "$schema: traps are laid");
+	is($node->safe_psql($database, $called), 't', "$name: traps are laid");
 	$node->safe_psql($database, 'ALTER SEQUENCE public.trapped RESTART');
 
 	($rc, $output) = runbook('first_encryption.sql', "yes\n", @bound);
-	is($rc, 0, "$schema: first encryption") or diag $output;
+	is($rc, 0, "$name: first encryption") or diag $output;
 	my ($new, $old) = (2, 1);
 	foreach my $method ('transaction', 'online', 'in_place')
 	{
 		write_key_file(key_file($node), key_hex($new), key_hex($old));
 		$node->safe_psql($database, "SELECT $schema.dbcrypt_register_keys()");
 		($rc, $output) = runbook('rotate.sql', "yes\n", @column, "method=$method");
-		is($rc, 0, "$schema: rotation, $method") or diag $output;
-		like($output, qr/Revoked key ${\key_id(key_hex($old))}/, "$schema, $method: the old key is revoked");
+		is($rc, 0, "$name: rotation, $method") or diag $output;
+		like($output, qr/Revoked key ${\key_id(key_hex($old))}/, "$name, $method: the old key is revoked");
 		is( $node->safe_psql($database, qq{SET search_path = pg_catalog;
 			SELECT key_id, state, "values" FROM $schema.dbcrypt_verify('public.people'::regclass, 'secret'::name)}),
-			key_id(key_hex($new)) . '|primary|100', "$schema, $method: and no value is under it");
+			key_id(key_hex($new)) . '|primary|100', "$name, $method: and no value is under it");
 		($new, $old) = ($new + 1, $new);
 	}
 	$node->safe_psql($database, 'CREATE TABLE public.copied AS SELECT * FROM public.people');
 	($rc, $output) = runbook('rotate.sql', '', @column, 'yes=1');
-	is($rc, 3, "$schema: a copy stops it");
-	like($output, qr/column public\.copied\.secret: holds encrypted values/, "$schema: no trap fakes the check");
-	is($node->safe_psql($database, $called), 'f', "$schema: no trap was called");
+	is($rc, 3, "$name: a copy stops it");
+	like($output, qr/column public\.copied\.secret: holds encrypted values/, "$name: no trap fakes the check");
+	is($node->safe_psql($database, $called), 'f', "$name: no trap was called");
 }
 
 $node->stop;
