@@ -39,12 +39,10 @@ begins_here(const std::vector<uint8_t> &text, size_t at, char *key_id)
 	{
 		const char digits[3] = {static_cast<char>(text[at + 2 * i]),
 								static_cast<char>(text[at + 2 * i + 1]), '\0'};
-		char *end;
-		if (std::strchr("0123456789abcdefABCDEF", digits[0]) == nullptr || digits[0] == '\0')
+		/* strlen: a byte of 0 is no digit, and would end the other one's number. */
+		if (std::strlen(digits) != 2 || std::strspn(digits, "0123456789abcdefABCDEF") != 2)
 			return false;
-		header[i] = static_cast<uint8_t>(std::strtoul(digits, &end, 16));
-		if (*end != '\0')
-			return false;
+		header[i] = static_cast<uint8_t>(std::strtoul(digits, nullptr, 16));
 	}
 	return dbcrypt_read_header(DBCRYPT_ENCODING_BINARY, header, 40, key_id) == DBCRYPT_OK;
 }
