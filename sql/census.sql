@@ -2,6 +2,12 @@
 -- because it looks at every table.
 CREATE DATABASE dbcrypt_censusdb TEMPLATE template0 ENCODING 'UTF8';
 \c dbcrypt_censusdb
+\set key1 0101010101010101010101010101010101010101010101010101010101010101
+\set key2 0202020202020202020202020202020202020202020202020202020202020202
+\set both :key1 ',' :key2
+LOAD 'dbcrypt';
+SET dbcrypt.key_file = '';
+SET dbcrypt.keys = :'both';
 CREATE EXTENSION dbcrypt;
 CREATE EXTENSION hstore;
 SELECT count(*) FROM dbcrypt_register_keys();
@@ -82,11 +88,12 @@ SELECT "table", "column", "values" FROM dbcrypt_census('parts');
 
 -- Registered columns, partitions included; under two keys.
 SELECT dbcrypt_register_column('parts', 's');
-SET dbcrypt.keys = '0202020202020202020202020202020202020202020202020202020202020202';
+\set other :key2 ',' :key1
+SET dbcrypt.keys = :'other';
 SELECT count(*) FROM dbcrypt_register_keys();
 INSERT INTO parts VALUES (2, dbcrypt_encrypt('x'));
 INSERT INTO parts VALUES (3, 'dbc1AQAAAAAAAAAB' || repeat('A', 40));
-RESET dbcrypt.keys;
+SET dbcrypt.keys = :'both';
 SELECT * FROM dbcrypt_census('parts');
 
 -- Columns of another application's scheme: by the key that a value names or that opens it.
@@ -100,11 +107,9 @@ SELECT * FROM dbcrypt_census('app');
 SELECT encrypted FROM dbcrypt_encrypt_column('app', 'named');
 SELECT encrypted FROM dbcrypt_encrypt_column('app', 'unnamed_ciphertext');
 SELECT "column", key_id, state, "values", cardinality(examples) AS examples, detail FROM dbcrypt_census('app');
-SET dbcrypt.key_file = '';
-SET dbcrypt.keys = '0202020202020202020202020202020202020202020202020202020202020202';
+SET dbcrypt.keys = :'key2';
 SELECT "column", key_id, state, "values", cardinality(examples) AS examples, detail FROM dbcrypt_census('app');
-RESET dbcrypt.keys;
-RESET dbcrypt.key_file;
+SET dbcrypt.keys = :'both';
 -- dbcrypt's own format in such a column is none of its values.
 UPDATE app SET unnamed_ciphertext = dbcrypt_encrypt('x') WHERE id = 4;
 SELECT "column", key_id, state, "values", cardinality(examples) AS examples, detail FROM dbcrypt_census('app');

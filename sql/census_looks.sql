@@ -2,6 +2,12 @@
 -- hint: what it misses and what it reports falsely is counted here too.
 CREATE DATABASE dbcrypt_looksdb TEMPLATE template0 ENCODING 'UTF8';
 \c dbcrypt_looksdb
+\set key1 0101010101010101010101010101010101010101010101010101010101010101
+\set key2 0202020202020202020202020202020202020202020202020202020202020202
+\set both :key1 ',' :key2
+LOAD 'dbcrypt';
+SET dbcrypt.key_file = '';
+SET dbcrypt.keys = :'both';
 CREATE EXTENSION dbcrypt;
 SELECT count(*) FROM dbcrypt_register_keys();
 

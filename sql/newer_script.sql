@@ -1,5 +1,8 @@
 -- The extension's tables as a newer or older script may make them: more columns, and
 -- columns that are missing. This library works or says what it misses.
+LOAD 'dbcrypt';
+SET dbcrypt.key_file = '';
+SET dbcrypt.keys = '0101010101010101010101010101010101010101010101010101010101010101';
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS dbcrypt;
 SELECT count(*) > 0 AS registered FROM dbcrypt_register_keys();
