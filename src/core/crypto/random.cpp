@@ -28,22 +28,20 @@ size_t fill_size = first_fill;
 bool fork_handled = false;
 
 /*
- * Adds the kernel's random bytes to OpenSSL's. A restored snapshot or a clone of a machine
- * repeats the state of OpenSSL's generator, but not that of the kernel, which a hypervisor
- * tells of it (vmgenid, from Linux 5.18 on). Without them OpenSSL's stay what they are.
+ * Adds random bytes of the kernel to OpenSSL's nonces, the same to each: drawing as many
+ * as there are nonces would cost a quarter of an encryption. A restored snapshot or a
+ * clone of a machine repeats the state of OpenSSL's generator, but not that of the
+ * kernel, which a hypervisor tells of it (vmgenid, from Linux 5.18 on). Its nonces then
+ * differ from the original's by a random value. Without them OpenSSL's stay what they are.
  */
 void
-add_kernel_bytes(uint8_t *bytes, size_t size)
+add_kernel_bytes(uint8_t *nonces, size_t size)
 {
-	uint8_t more[256]; /* getrandom() gives as many in one piece */
-	for (size_t done = 0; done < size;)
-	{
-		const ssize_t got = getrandom(more, std::min(size - done, sizeof(more)), GRND_NONBLOCK);
-		if (got <= 0)
-			break;
-		for (size_t i = 0; i < static_cast<size_t>(got); i++)
-			bytes[done++] ^= more[i];
-	}
+	uint8_t more[nonce_size];
+	if (getrandom(more, sizeof(more), GRND_NONBLOCK) != sizeof(more))
+		return;
+	for (size_t i = 0; i < size; i++)
+		nonces[i] ^= more[i % nonce_size];
 	cleanse(more, sizeof(more));
 }
 
