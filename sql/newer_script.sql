@@ -53,4 +53,38 @@ ALTER TABLE dbcrypt_keys DROP COLUMN canary;
 SELECT dbcrypt_encrypt('value');
 ROLLBACK TO s;
 SELECT dbcrypt_decrypt(dbcrypt_encrypt('still works'));
+
+-- Functions that return one column more than this library knows: an error that says so.
+DO $$
+DECLARE
+  function record;
+  call text;
+BEGIN
+  FOR function IN
+    SELECT 'newer_' || p.prosrc AS name, pg_get_function_arguments(p.oid) AS arguments,
+           p.proretset, p.probin, p.prosrc
+    FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid AND d.deptype = 'e'
+         JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'dbcrypt'
+    WHERE 'o' = ANY (p.proargmodes) AND p.prokind = 'f' AND p.probin IS NOT NULL
+  LOOP
+    EXECUTE format('CREATE FUNCTION %s(%s, OUT extra text) RETURNS %s record '
+                   'AS %L, %L LANGUAGE C', function.name, function.arguments,
+                   CASE WHEN function.proretset THEN 'SETOF' END, function.probin,
+                   function.prosrc);
+  END LOOP;
+  FOREACH call IN ARRAY ARRAY['dbcrypt_register_keys()', 'dbcrypt_loaded_keys()',
+    'dbcrypt_progress_rows()', $call$dbcrypt_rotate('newer', 'renamed')$call$,
+    'dbcrypt_rotate_all()', $call$dbcrypt_encrypt_column('newer', 'renamed')$call$,
+    $call$dbcrypt_verify('newer', 'renamed')$call$, 'dbcrypt_verify_all()',
+    'dbcrypt_check()', 'dbcrypt_census()', $call$dbcrypt_databases('01234567890123')$call$,
+    $call$dbcrypt_adopt_tooljet('public')$call$]
+  LOOP
+    BEGIN
+      EXECUTE 'SELECT * FROM newer_' || call;
+      RAISE NOTICE '% works', call;
+    EXCEPTION WHEN datatype_mismatch THEN
+      RAISE NOTICE '%', SQLERRM;
+    END;
+  END LOOP;
+END $$;
 ROLLBACK;

@@ -9,7 +9,6 @@
 #include "access/table.h"
 #include "catalog/pg_class.h"
 #include "fmgr.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -21,6 +20,7 @@
 #include "columns/options.h"
 #include "columns/registry.h"
 #include "columns/target.h"
+#include "support/arguments.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_adopt_coder);
 
@@ -116,7 +116,7 @@ dbcrypt_adopt_coder(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
 						errmsg("table \"%s\" is not a catalog of Coder's keys",
 							   get_rel_name(catalog) ? get_rel_name(catalog) : "?")));
-	InitMaterializedSRF(fcinfo, 0);
+	(void) result_set(fcinfo, 2);
 	foreach(cell, foreign_keys(catalog))
 	{
 		ForeignKey *key = lfirst(cell);

@@ -7,7 +7,6 @@
 
 #include "catalog/namespace.h"
 #include "fmgr.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -17,6 +16,7 @@
 #include "columns/options.h"
 #include "columns/registry.h"
 #include "columns/target.h"
+#include "support/arguments.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_adopt_tooljet);
 
@@ -63,7 +63,7 @@ dbcrypt_adopt_tooljet(PG_FUNCTION_ARGS)
 
 	PreventCommandDuringRecovery("dbcrypt_adopt_tooljet()");
 	PreventCommandIfReadOnly("dbcrypt_adopt_tooljet()");
-	InitMaterializedSRF(fcinfo, 0);
+	(void) result_set(fcinfo, 2);
 	for (size_t i = 0; i < lengthof(places); i++)
 	{
 		TargetColumn target = {.relid = get_relname_relid(places[i].table, schema_oid),

@@ -10,7 +10,6 @@
 #include "postgres.h"
 
 #include "fmgr.h"
-#include "funcapi.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
@@ -22,9 +21,12 @@
 #include "health/check_triggers.h"
 #include "health/check_unregistered.h"
 #include "health/findings.h"
+#include "support/arguments.h"
 #include "support/catalog.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_check);
+
+#define NRESULTS 4
 
 static const char *const severity_names[] = {"error", "warning", "notice"};
 
@@ -72,18 +74,17 @@ run_checks(HealthCheck *check)
 Datum
 dbcrypt_check(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	ReturnSetInfo *result = result_set(fcinfo, NRESULTS);
 	HealthCheck check = {0};
 	ListCell *cell;
 
-	InitMaterializedSRF(fcinfo, 0);
 	run_checks(&check);
 	for (int severity = 0; severity < NSEVERITIES; severity++)
 		foreach(cell, check.findings)
 		{
 			Finding *finding = lfirst(cell);
-			Datum values[4];
-			bool nulls[4] = {false};
+			Datum values[NRESULTS];
+			bool nulls[NRESULTS] = {false};
 
 			if (finding->severity != severity)
 				continue;

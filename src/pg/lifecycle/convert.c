@@ -161,5 +161,5 @@ dbcrypt_convert(PG_FUNCTION_ARGS)
 	register_converted(&target);
 	for (int i = 0; i < 3; i++)
 		values[i] = Int64GetDatum(counts[i]);
-	return result_row(fcinfo, values);
+	return result_row(fcinfo, values, lengthof(values));
 }

@@ -168,7 +168,7 @@ counts_result(FunctionCallInfo fcinfo, const RewriteCounts *counts)
 	Datum values[] = {Int64GetDatum(counts->scanned), Int64GetDatum(counts->changed),
 					  Int64GetDatum(counts->kept), Int64GetDatum(counts->nulls)};
 
-	return result_row(fcinfo, values);
+	return result_row(fcinfo, values, lengthof(values));
 }
 
 /* dbcrypt_encrypt_column("table" regclass, "column" name, aad text, dry_run boolean) */

@@ -9,7 +9,6 @@
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -140,14 +139,14 @@ Datum
 dbcrypt_verify(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {"table", "column"};
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	ReturnSetInfo *result;
 	TargetColumn target;
 	Datum values[NRESULTS];
 	bool nulls[NRESULTS] = {false};
 
 	arguments_refuse_null(fcinfo, names, lengthof(names));
 	target = target_from_arguments(fcinfo);
-	InitMaterializedSRF(fcinfo, 0);
+	result = result_set(fcinfo, NRESULTS);
 	put_tallies(result, verify_column(&target), values, nulls, 0);
 	return (Datum) 0;
 }
@@ -187,11 +186,10 @@ put_left_out(ReturnSetInfo *result, const List *left_out)
 Datum
 dbcrypt_verify_all(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	ReturnSetInfo *result = result_set(fcinfo, 3 + NRESULTS);
 	List *left_out;
 	ListCell *cell;
 
-	InitMaterializedSRF(fcinfo, 0);
 	foreach(cell, columns_workable(&left_out))
 	{
 		TargetColumn *target = lfirst(cell);

@@ -9,7 +9,6 @@
 #include "access/xact.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
@@ -177,7 +176,7 @@ dbcrypt_rotate(PG_FUNCTION_ARGS)
 	if (!PG_GETARG_BOOL(3))
 		application_keys_revoke_unused(list_make1(&target));
 	counts_to_datums(&counts, values);
-	PG_RETURN_DATUM(result_row(fcinfo, values));
+	PG_RETURN_DATUM(result_row(fcinfo, values, lengthof(values)));
 }
 
 /* Returns the row of one registered column; counts is NULL for one that was left out. */
@@ -230,13 +229,13 @@ Datum
 dbcrypt_rotate_all(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {"dry_run"};
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	ReturnSetInfo *result;
 	List *targets;
 	List *left_out;
 	ListCell *cell;
 
 	arguments_refuse_null(fcinfo, names, lengthof(names));
-	InitMaterializedSRF(fcinfo, 0);
+	result = result_set(fcinfo, 3 + NCOUNTS);
 	targets = columns_workable(&left_out);
 	foreach(cell, targets)
 	{

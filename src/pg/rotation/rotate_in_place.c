@@ -54,5 +54,5 @@ dbcrypt_rotate_in_place(PG_FUNCTION_ARGS)
 	values[4] = Int64GetDatum(counters[JOB_PAGES]);
 	values[5] = Int64GetDatum(counters[JOB_PAGES_WAITED]);
 	values[6] = Int64GetDatum(result.skipped);
-	PG_RETURN_DATUM(result_row(fcinfo, values));
+	PG_RETURN_DATUM(result_row(fcinfo, values, lengthof(values)));
 }

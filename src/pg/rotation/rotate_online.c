@@ -48,5 +48,5 @@ dbcrypt_rotate_online(PG_FUNCTION_ARGS)
 	values[2] = Int64GetDatum(rotation_result_current(&result));
 	values[3] = Int64GetDatum(result.nulls);
 	values[4] = Int64GetDatum(result.skipped);
-	PG_RETURN_DATUM(result_row(fcinfo, values));
+	PG_RETURN_DATUM(result_row(fcinfo, values, lengthof(values)));
 }

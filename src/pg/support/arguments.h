@@ -22,8 +22,11 @@ extern char *text_argument(FunctionCallInfo fcinfo, int n);
  */
 extern ReturnSetInfo *result_set(FunctionCallInfo fcinfo, int columns);
 
-/* The row that a function with OUT arguments returns, of values that are not NULL. */
-extern Datum result_row(FunctionCallInfo fcinfo, Datum *values);
+/*
+ * The row that a function with OUT arguments returns, of so many values that are not
+ * NULL. Throws if SQL declares another number of them.
+ */
+extern Datum result_row(FunctionCallInfo fcinfo, Datum *values, int columns);
 
 /* A name as a Datum of type name. */
 extern Datum name_datum(const char *name);
