@@ -9,16 +9,10 @@
  */
 #include "postgres.h"
 
-#include "utils/memutils.h"
-
-#include "access/genam.h"
 #include "access/heapam.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_database.h"
-#include "commands/dbcommands.h"
-#include "commands/extension.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -26,16 +20,15 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "tcop/tcopprot.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "health/check_launcher.h"
 #include "keys/settings.h"
+#include "support/background_worker.h"
 
 /* How often the launcher looks after its worker. */
 #define WATCH_MS 250
@@ -125,7 +118,7 @@ database_is_wanted(Oid database)
 static CheckEnd
 check_database(const Database *database)
 {
-	BackgroundWorker worker = {0};
+	BackgroundWorker worker;
 	BackgroundWorkerHandle *handle;
 	BgwHandleStatus status;
 	pid_t pid;
@@ -133,14 +126,9 @@ check_database(const Database *database)
 
 	if (database_is_wanted(database->oid))
 		return CHECK_CUT_SHORT;
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	background_worker_describe(&worker, "dbcrypt check", "dbcrypt_check_worker_main");
 	worker.bgw_start_time = BgWorkerStart_ConsistentState;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	worker.bgw_main_arg = ObjectIdGetDatum(database->oid);
-	worker.bgw_notify_pid = MyProcPid;
-	strlcpy(worker.bgw_library_name, "dbcrypt", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "dbcrypt_check_worker_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "dbcrypt check", BGW_MAXLEN);
 	snprintf(worker.bgw_name, BGW_MAXLEN, "dbcrypt check of database %u", database->oid);
 	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
 		return CHECK_NO_WORKER;
@@ -248,16 +236,13 @@ dbcrypt_check_launcher_main(Datum argument)
 void
 check_launcher_init(void)
 {
-	BackgroundWorker launcher = {0};
+	BackgroundWorker launcher;
 
 	if (!library_preloaded || IsBinaryUpgrade)
 		return;
-	launcher.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	background_worker_describe(&launcher, "dbcrypt launcher", "dbcrypt_check_launcher_main");
 	launcher.bgw_start_time = BgWorkerStart_ConsistentState;
 	launcher.bgw_restart_time = BGW_DEFAULT_RESTART_INTERVAL;
-	strlcpy(launcher.bgw_library_name, "dbcrypt", BGW_MAXLEN);
-	strlcpy(launcher.bgw_function_name, "dbcrypt_check_launcher_main", BGW_MAXLEN);
-	strlcpy(launcher.bgw_name, "dbcrypt launcher", BGW_MAXLEN);
-	strlcpy(launcher.bgw_type, "dbcrypt launcher", BGW_MAXLEN);
+	launcher.bgw_notify_pid = 0; /* it is no dynamic worker */
 	RegisterBackgroundWorker(&launcher);
 }
