@@ -26,6 +26,7 @@
 #include "columns/registry.h"
 #include "columns/target.h"
 #include "support/arguments.h"
+#include "support/string_list.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_ignore_triggers);
 
@@ -46,18 +47,6 @@ follows_updates(const Trigger *trigger)
 		   TRIGGER_FOR_ROW(trigger->tgtype) && TRIGGER_FOR_UPDATE(trigger->tgtype);
 }
 
-/* Whether a list of strings has a name. */
-static bool
-has_name(const List *names, const char *name)
-{
-	ListCell *cell;
-
-	foreach(cell, names)
-		if (strcmp(lfirst(cell), name) == 0)
-			return true;
-	return false;
-}
-
 void
 copying_trigger_check(Relation rel, const TargetColumn *target)
 {
@@ -67,7 +56,7 @@ copying_trigger_check(Relation rel, const TargetColumn *target)
 		char *extension;
 
 		if (!follows_updates(trigger) || trigger->tgenabled == TRIGGER_DISABLED ||
-			has_name(target->options.ignore_triggers, trigger->tgname))
+			string_list_has(target->options.ignore_triggers, trigger->tgname))
 			continue;
 		extension = extension_of(trigger);
 		if (extension && strcmp(extension, "dbcrypt") == 0)

@@ -13,6 +13,7 @@
 #include "columns/empty_scan.h"
 #include "columns/target.h"
 #include "support/catalog.h"
+#include "support/relation_name.h"
 #include "support/run_as.h"
 
 void
@@ -26,10 +27,8 @@ empty_scan_check(const TargetColumn *target, int64 scanned)
 
 	if (scanned > 0)
 		return;
-	query = psprintf(
-		"SELECT EXISTS (SELECT FROM %s WHERE %s IS NOT NULL)",
-		quote_qualified_identifier(get_namespace_name(get_rel_namespace(target->relid)), table),
-		quote_identifier(target->name));
+	query = psprintf("SELECT EXISTS (SELECT FROM %s WHERE %s IS NOT NULL)",
+					 relation_name(target->relid), quote_identifier(target->name));
 	SPI_connect();
 	run_as_owner(owner_of(catalog_relation("dbcrypt_columns")), &saved);
 	if (SPI_execute(query, true, 0) != SPI_OK_SELECT)

@@ -83,14 +83,13 @@ expressions_check(Relation rel, const TargetColumn *target)
 		return;
 	expressions_refuse_foreign(RelationGetRelid(rel), target);
 	estate = CreateExecutorState();
-	run_as_owner(OidIsValid(target->runs_as) ? target->runs_as : owner_of(target->relid), &saved);
+	run_as_owner(column_runs_as(target), &saved);
 	if (target->aad)
-		check_prepared(
-			rel, target,
-			aad_prepare(aad_parse(rel, get_attnum(RelationGetRelid(rel), target->name), target->aad,
-								  target->scheme == NULL || target->scheme == scheme_native()),
-						estate),
-			"AAD", estate);
+		check_prepared(rel, target,
+					   aad_prepare(aad_parse(rel, get_attnum(RelationGetRelid(rel), target->name),
+											 target->aad, column_has_envelopes(target)),
+								   estate),
+					   "AAD", estate);
 	check_option(rel, target, options->attribute_expression, "attribute", TEXTOID, estate);
 	check_option(rel, target, options->where, "where", BOOLOID, estate);
 	run_as_restore(&saved);

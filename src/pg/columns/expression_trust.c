@@ -169,18 +169,12 @@ expression_text_runs_user_code(const char *expression, Oid relid)
 
 /* ---- whose expressions they are ---- */
 
-/* The role that the target's expressions run as. */
-static Oid
-runs_as(const TargetColumn *target)
-{
-	return OidIsValid(target->runs_as) ? target->runs_as : owner_of(target->relid);
-}
-
 /* Whether they run as another role than when they were registered. */
 static bool
 is_foreign(const TargetColumn *target)
 {
-	return target->registered_by && get_role_oid(target->registered_by, true) != runs_as(target);
+	return target->registered_by &&
+		   get_role_oid(target->registered_by, true) != column_runs_as(target);
 }
 
 /* What is wrong with an expression of the target. */
@@ -190,7 +184,7 @@ describe_problem(const TargetColumn *target, const char *what)
 	return psprintf("its %s expression calls functions of users or reads other tables, and was "
 					"registered for %s%s, but would run as %s",
 					what, target->registered_by[0] ? "role " : "an unknown role",
-					target->registered_by, GetUserNameFromId(runs_as(target), false));
+					target->registered_by, GetUserNameFromId(column_runs_as(target), false));
 }
 
 /* Throws it. */

@@ -46,12 +46,11 @@ Datum
 dbcrypt_register_column(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {"table", "column"};
-	TargetColumn target = {0};
+	TargetColumn target;
 	Relation rel;
 
 	arguments_refuse_null(fcinfo, names, lengthof(names));
-	target.relid = PG_GETARG_OID(0);
-	target.name = NameStr(*PG_GETARG_NAME(1));
+	target = target_from_arguments(fcinfo);
 	target.aad = text_argument(fcinfo, 2);
 
 	column_check_owner(target.relid);

@@ -26,6 +26,7 @@
 #include "columns/registry_guard.h"
 #include "columns/target.h"
 #include "keys/key_catalog.h"
+#include "support/string_list.h"
 
 /* A command's change of one column. */
 typedef struct GuardedChange
@@ -89,18 +90,6 @@ are_related(Oid a, Oid b)
 		   list_member_oid(column_members(b, NoLock), a);
 }
 
-/* Whether a list of strings has one. */
-static bool
-has_name(const List *names, const char *name)
-{
-	ListCell *cell;
-
-	foreach(cell, names)
-		if (strcmp(lfirst(cell), name) == 0)
-			return true;
-	return false;
-}
-
 /*
  * Whether a table, or one related to it, has a registered column. Reads only names, so
  * that DDL on other tables works beside a registry of another version.
@@ -133,7 +122,8 @@ check_registered_columns(const GuardedChange *change)
 		const TargetColumn *target = lfirst(cell);
 		const char *need = need_of(target, change->column);
 
-		if (need == NULL || !OidIsValid(target->relid) || has_name(change->dropped, target->name) ||
+		if (need == NULL || !OidIsValid(target->relid) ||
+			string_list_has(change->dropped, target->name) ||
 			!are_related(target->relid, change->relid))
 			continue;
 		ereport(ERROR,
@@ -164,7 +154,7 @@ check_triggers(Relation rel, const GuardedChange *change)
 			trigger->tgnargs < 1)
 			continue;
 		if ((renames && strcmp(trigger->tgargs[0], change->column) == 0) ||
-			(trigger->tgnargs > 1 && !has_name(change->dropped, trigger->tgargs[0]) &&
+			(trigger->tgnargs > 1 && !string_list_has(change->dropped, trigger->tgargs[0]) &&
 			 reads(trigger->tgargs[1], change->column)))
 			ereport(ERROR,
 					(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),

@@ -17,6 +17,7 @@
 #include "columns/target.h"
 #include "core/api/scheme.h"
 #include "support/compat.h"
+#include "support/run_as.h"
 
 TargetColumn
 target_from_arguments(FunctionCallInfo fcinfo)
@@ -25,10 +26,22 @@ target_from_arguments(FunctionCallInfo fcinfo)
 }
 
 bool
+column_has_envelopes(const TargetColumn *target)
+{
+	return target->scheme == NULL || target->scheme == scheme_native();
+}
+
+bool
 column_is_native(const TargetColumn *target)
 {
-	return (target->scheme == NULL || target->scheme == scheme_native()) &&
-		   target->options.where == NULL && target->options.json == NULL;
+	return column_has_envelopes(target) && target->options.where == NULL &&
+		   target->options.json == NULL;
+}
+
+Oid
+column_runs_as(const TargetColumn *target)
+{
+	return OidIsValid(target->runs_as) ? target->runs_as : owner_of(target->relid);
 }
 
 bool

@@ -39,8 +39,15 @@ typedef struct TargetColumn
 /* The column that arguments 0 (regclass) and 1 (name) of a call name; neither is NULL. */
 extern TargetColumn target_from_arguments(FunctionCallInfo fcinfo);
 
-/* Whether every row of the column holds a native envelope, or should. */
+/*
+ * Whether the values are dbcrypt's own envelopes, those in JSON and in some of the rows
+ * too; and whether every row of the column is one, or should be.
+ */
+extern bool column_has_envelopes(const TargetColumn *target);
 extern bool column_is_native(const TargetColumn *target);
+
+/* The role that evaluates the column's expressions. */
+extern Oid column_runs_as(const TargetColumn *target);
 
 /* Brings the name up to date from the number: a column may be renamed while it is worked on. */
 extern void column_refresh_name(TargetColumn *target);

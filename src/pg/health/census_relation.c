@@ -26,6 +26,7 @@
 #include "health/census_values.h"
 #include "rows/column_scan.h"
 #include "support/catalog.h"
+#include "support/relation_name.h"
 #include "support/remote_members.h"
 #include "values/codec_inspect.h"
 
@@ -112,8 +113,7 @@ add_hit(CensusRelation *relation, Form_pg_attribute attribute, const CensusHit *
 	Census *census = relation->census;
 	const char *name = NameStr(attribute->attname);
 	const CensusColumn *column = census_registered_column(census, relation->relid, name);
-	bool native =
-		column && (column->target->scheme == NULL || column->target->scheme == scheme_native());
+	bool native = column && column_has_envelopes(column->target);
 	CensusRow *row;
 
 	/* What begins like an envelope is nothing if no column is registered there. */
@@ -171,9 +171,7 @@ search_columns(CensusRelation *relation, Relation rel, const AttrNumber *attnums
 	for (int i = 0; i < n; i++)
 		appendStringInfo(&query, ", %s",
 						 quote_identifier(NameStr(TupleDescAttr(desc, attnums[i] - 1)->attname)));
-	appendStringInfo(&query, ") FROM ONLY %s",
-					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-												RelationGetRelationName(rel)));
+	appendStringInfo(&query, ") FROM ONLY %s", relation_name(RelationGetRelid(rel)));
 	SPI_connect();
 	if (SPI_execute(query.data, true, 0) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "census query failed");
@@ -215,8 +213,7 @@ census_read_values(void *arg)
 	{
 		CensusColumn *column = lfirst(cell);
 
-		if (column->relid == relation->relid && column->target->scheme != NULL &&
-			column->target->scheme != scheme_native() &&
+		if (column->relid == relation->relid && !column_has_envelopes(column->target) &&
 			get_attnum(column->relid, column->target->name) > 0)
 			relation->opening = lappend(relation->opening, column);
 	}
@@ -275,8 +272,7 @@ census_open_values(void *arg)
 	CensusRelation *relation = arg;
 	const TargetColumn *target = relation->column->target;
 	Relation rel = open_relation(relation);
-	Opening self = {.relation = relation,
-					.native = target->scheme == NULL || target->scheme == scheme_native()};
+	Opening self = {.relation = relation, .native = column_has_envelopes(target)};
 
 	if (rel == NULL)
 		return;

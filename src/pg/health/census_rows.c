@@ -12,6 +12,7 @@
 #include "columns/target.h"
 #include "health/census_result.h"
 #include "health/census_rows.h"
+#include "support/string_list.h"
 
 void
 census_list_registered(Census *census)
@@ -66,14 +67,9 @@ census_registered_column(const Census *census, Oid relid, const char *name)
 bool
 census_wants_key(const Census *census, const char *key_id)
 {
-	ListCell *cell;
+	const List *wanted = census->request->key_ids;
 
-	if (census->request->key_ids == NIL)
-		return true;
-	foreach(cell, census->request->key_ids)
-		if (strcmp(lfirst(cell), key_id) == 0)
-			return true;
-	return false;
+	return wanted == NIL || string_list_has(wanted, key_id);
 }
 
 CensusRow *

@@ -89,15 +89,10 @@ ValueState
 state_under_key(const HealthCheck *check, const char *key_id)
 {
 	dbcrypt_ring *ring = keyring_of(check);
-	ListCell *cell;
+	const RegisteredKey *key = catalog_find_key(check->known, key_id);
 
-	foreach(cell, check->known)
-	{
-		RegisteredKey *key = lfirst(cell);
-
-		if (key->revoked && strcmp(key->key_id, key_id) == 0)
-			return STATE_REVOKED;
-	}
+	if (key && key->revoked)
+		return STATE_REVOKED;
 	if (ring == NULL)
 		return STATE_PRIMARY; /* unknown; that is a finding already */
 	switch (keyring_find(ring, key_id))

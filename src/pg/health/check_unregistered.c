@@ -20,6 +20,7 @@
 #include "health/findings.h"
 #include "health/reading.h"
 #include "support/catalog.h"
+#include "support/relation_name.h"
 #include "values/codec_inspect.h"
 
 /* How much of a table is looked at. */
@@ -163,10 +164,7 @@ check_table(HealthCheck *check, Relation rel)
 	Oid relid = RelationGetRelid(rel);
 
 	if (error && !is_lock_error(error))
-		finding_add(check, SEVERITY_ERROR,
-					psprintf("table %s", quote_qualified_identifier(
-											 get_namespace_name(RelationGetNamespace(rel)),
-											 RelationGetRelationName(rel))),
+		finding_add(check, SEVERITY_ERROR, psprintf("table %s", relation_name(relid)),
 					psprintf("could not be looked at: %s", row_error_line(error, relid)),
 					"SELECT * FROM the table shows its owner the error.");
 }

@@ -10,6 +10,7 @@
 #include "utils/lsyscache.h"
 
 #include "health/findings.h"
+#include "support/relation_name.h"
 
 /* A column that was looked at as a registered one, or reported as unregistered. */
 typedef struct ExaminedColumn
@@ -38,12 +39,9 @@ finding_add_locked(HealthCheck *check, const char *subject)
 char *
 column_subject(Oid relid, const char *column)
 {
-	char *schema = get_namespace_name(get_rel_namespace(relid));
-	char *table = get_rel_name(relid);
+	char *table = relation_name(relid);
 
-	return schema && table ? psprintf("column %s.%s", quote_qualified_identifier(schema, table),
-									  quote_identifier(column))
-						   : NULL;
+	return table ? psprintf("column %s.%s", table, quote_identifier(column)) : NULL;
 }
 
 char *

@@ -35,6 +35,7 @@
 #include "rotation/transaction.h"
 #include "support/arguments.h"
 #include "support/catalog.h"
+#include "support/string_list.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_revoke_keys);
 PG_FUNCTION_INFO_V1(dbcrypt_revoke_key);
@@ -66,12 +67,8 @@ check_keys(List *key_ids)
 	foreach(cell, key_ids)
 	{
 		const char *key_id = lfirst(cell);
-		bool found = false;
-		ListCell *row;
 
-		foreach(row, known)
-			found |= strcmp(((RegisteredKey *) lfirst(row))->key_id, key_id) == 0;
-		if (!found)
+		if (catalog_find_key(known, key_id) == NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
 					 errmsg("encryption key %s is not in dbcrypt_keys", key_id),
@@ -124,18 +121,10 @@ text_list_argument(FunctionCallInfo fcinfo, int n, const char *name)
 					  &count);
 	for (int i = 0; i < count; i++)
 	{
-		char *element;
-		bool seen = false;
-		ListCell *cell;
-
 		if (nulls[i])
 			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 							errmsg("%s must not contain null", name)));
-		element = TextDatumGetCString(elements[i]);
-		foreach(cell, texts)
-			seen |= strcmp(lfirst(cell), element) == 0;
-		if (!seen)
-			texts = lappend(texts, element);
+		texts = string_list_add(texts, TextDatumGetCString(elements[i]));
 	}
 	return texts;
 }

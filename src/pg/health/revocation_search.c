@@ -24,6 +24,7 @@
 #include "keys/keyring.h"
 #include "keys/session_keyring.h"
 #include "support/compat.h"
+#include "support/string_list.h"
 
 /* How many places an error names. */
 #define PLACES_SHOWN 20
@@ -111,18 +112,6 @@ count_of(const CensusRow *row)
 	return psprintf("%lld %s", (long long) row->values, row->values == 1 ? "value" : "values");
 }
 
-/* Appends a text to a list unless the list has it. */
-static List *
-list_append_unique_text(List *texts, const char *text)
-{
-	ListCell *cell;
-
-	foreach(cell, texts)
-		if (strcmp(lfirst(cell), text) == 0)
-			return texts;
-	return lappend(texts, pstrdup(text));
-}
-
 /* Adds a line to the places that are shown, unless there are too many. */
 static void
 add_place(Obstacles *obstacles, const char *line)
@@ -158,7 +147,7 @@ note_unknown(Obstacles *obstacles, const CensusRow *row)
 static const char *
 note_named(Obstacles *obstacles, const CensusRow *row)
 {
-	obstacles->named = list_append_unique_text(obstacles->named, row->key_id);
+	obstacles->named = string_list_add(obstacles->named, row->key_id);
 	if (row->state == CENSUS_UNREGISTERED)
 		obstacles->unregistered = true;
 	else

@@ -135,3 +135,18 @@ catalog_keys(void)
 	(void) key_scan_end(&keys);
 	return found;
 }
+
+const RegisteredKey *
+catalog_find_key(const List *keys, const char *key_id)
+{
+	const ListCell *cell;
+
+	foreach(cell, keys)
+	{
+		const RegisteredKey *key = lfirst(cell);
+
+		if (strcmp(key->key_id, key_id) == 0)
+			return key;
+	}
+	return NULL;
+}

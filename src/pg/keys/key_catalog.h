@@ -28,4 +28,7 @@ typedef struct RegisteredKey
 /* Every row of dbcrypt_keys, as RegisteredKey; none without the extension. */
 extern List *catalog_keys(void);
 
+/* The row of a key among those, NULL if there is none. */
+extern const RegisteredKey *catalog_find_key(const List *keys, const char *key_id);
+
 #endif

@@ -134,8 +134,7 @@ dbcrypt_convert(PG_FUNCTION_ARGS)
 	column_check_owner_of_members(target.relid);
 	members = target_open(&target, ShareRowExclusiveLock, "convert");
 	column_check_owner_of_members(target.relid);
-	if (target.scheme == NULL || target.scheme == scheme_native() ||
-		column_registered(target.relid, target.attnum) == NULL)
+	if (column_has_envelopes(&target) || column_registered(target.relid, target.attnum) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("column \"%s\" of table \"%s\" is not of another application's scheme",

@@ -30,6 +30,7 @@
 #include "lifecycle/rewrite_heap.h"
 #include "lifecycle/statistics.h"
 #include "support/arguments.h"
+#include "support/relation_name.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_encrypt_column);
 PG_FUNCTION_INFO_V1(dbcrypt_decrypt_column);
@@ -220,10 +221,9 @@ dbcrypt_delete_column(PG_FUNCTION_ARGS)
 	table = get_rel_name(target.relid);
 	schema = get_namespace_name(get_rel_namespace(target.relid));
 	plain = psprintf("%s.%s.%s", schema, table, target.name);
-	if (confirm == NULL ||
-		(strcmp(confirm, plain) != 0 &&
-		 strcmp(confirm, psprintf("%s.%s", quote_qualified_identifier(schema, table),
-								  quote_identifier(target.name))) != 0))
+	if (confirm == NULL || (strcmp(confirm, plain) != 0 &&
+							strcmp(confirm, psprintf("%s.%s", relation_name(target.relid),
+													 quote_identifier(target.name))) != 0))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("confirm must be \"%s\"", plain),
 				 errdetail("The values of the column are destroyed for good.")));

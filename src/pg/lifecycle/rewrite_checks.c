@@ -14,6 +14,7 @@
 #include "lifecycle/column_use.h"
 #include "lifecycle/rewrite_checks.h"
 #include "rows/identify.h"
+#include "support/string_list.h"
 #include "values/codec_inspect.h"
 
 void
@@ -66,14 +67,9 @@ static bool
 add_used_key(void *arg, Relation rel, ValueState state, const char *key_id, ItemPointer tid)
 {
 	List **keys = arg;
-	ListCell *cell;
 
-	if (key_id[0] == '\0')
-		return true;
-	foreach(cell, *keys)
-		if (strcmp(lfirst(cell), key_id) == 0)
-			return true;
-	*keys = lappend(*keys, pstrdup(key_id));
+	if (key_id[0] != '\0')
+		*keys = string_list_add(*keys, key_id);
 	return true;
 }
 

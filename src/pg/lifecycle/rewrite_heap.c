@@ -24,6 +24,7 @@
 #include "rows/row_updater.h"
 #include "support/compat.h"
 #include "support/errors.h"
+#include "support/relation_name.h"
 #include "values/codec.h"
 #include "values/codec_change.h"
 
@@ -154,9 +155,7 @@ index_error_context(void *arg)
 static void
 swap_heaps(Oid relid, Oid new_relid, char persistence, const List *constraints)
 {
-	char *place = psprintf("Table %s",
-						   quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-													  get_rel_name(relid)));
+	char *place = psprintf("Table %s", relation_name(relid));
 	ErrorContextCallback context = {.callback = index_error_context,
 									.previous = error_context_stack};
 	MemoryContext caller = CurrentMemoryContext;

@@ -8,6 +8,7 @@
 #include "utils/lsyscache.h"
 
 #include "lifecycle/tally.h"
+#include "support/relation_name.h"
 #include "values/codec_inspect.h"
 
 /* Keys that the values of one column may name before the rest are counted together. */
@@ -47,9 +48,7 @@ tally_value(List **tallies, ValueState state, const char *key_id, Relation rel, 
 	if (state != STATE_PRIMARY && state != STATE_OLD &&
 		tally->nexamples < lengthof(tally->examples))
 		tally->examples[tally->nexamples++] =
-			psprintf("%s (%u,%u)",
-					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-												RelationGetRelationName(rel)),
+			psprintf("%s (%u,%u)", relation_name(RelationGetRelid(rel)),
 					 ItemPointerGetBlockNumber(tid), ItemPointerGetOffsetNumber(tid));
 }
 

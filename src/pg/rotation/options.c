@@ -68,8 +68,7 @@ rotation_read_options(FunctionCallInfo fcinfo, TargetColumn *target, RotationOpt
 	char *on_error;
 
 	arguments_refuse_null(fcinfo, names, lengthof(names));
-	target->relid = PG_GETARG_OID(0);
-	target->name = pstrdup(NameStr(*PG_GETARG_NAME(1)));
+	*target = target_from_arguments(fcinfo);
 	target->aad = text_argument(fcinfo, 2);
 	options->batch_blocks = PG_GETARG_INT32(3);
 	options->busy_share = PG_GETARG_FLOAT8(4);

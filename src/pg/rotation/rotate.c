@@ -164,13 +164,12 @@ Datum
 dbcrypt_rotate(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {"table", "column", NULL, "dry_run"};
-	TargetColumn target = {0};
+	TargetColumn target;
 	RotateCounts counts;
 	Datum values[NCOUNTS];
 
 	arguments_refuse_null(fcinfo, names, lengthof(names));
-	target.relid = PG_GETARG_OID(0);
-	target.name = pstrdup(NameStr(*PG_GETARG_NAME(1)));
+	target = target_from_arguments(fcinfo);
 	target.aad = text_argument(fcinfo, 2);
 	counts = rotate_column(&target, PG_GETARG_BOOL(3));
 	if (!PG_GETARG_BOOL(3))

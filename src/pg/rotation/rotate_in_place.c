@@ -26,7 +26,7 @@ PG_FUNCTION_INFO_V1(dbcrypt_rotate_in_place);
 Datum
 dbcrypt_rotate_in_place(PG_FUNCTION_ARGS)
 {
-	TargetColumn target = {0};
+	TargetColumn target;
 	RotationOptions options = {0};
 	RotationResult result = {0};
 	int64 *counters = result.counters;

@@ -25,7 +25,7 @@ PG_FUNCTION_INFO_V1(dbcrypt_rotate_online);
 Datum
 dbcrypt_rotate_online(PG_FUNCTION_ARGS)
 {
-	TargetColumn target = {0};
+	TargetColumn target;
 	RotationOptions options = {0};
 	RotationResult result = {0};
 	Datum values[5];

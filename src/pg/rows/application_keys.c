@@ -27,6 +27,7 @@
 #include "keys/session_keyring.h"
 #include "rows/application_keys.h"
 #include "support/errors.h"
+#include "support/relation_name.h"
 #include "support/run_as.h"
 #include "support/subtransaction.h"
 
@@ -42,8 +43,7 @@
 static uint64
 execute(Oid catalog, const char *statement, const char *first, const char *second)
 {
-	char *table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(catalog)),
-											 get_rel_name(catalog));
+	char *table = relation_name(catalog);
 	Oid types[] = {TEXTOID, TEXTOID};
 	Datum values[2];
 	RunAsContext saved;

@@ -15,6 +15,7 @@
 #include "rows/column_scan.h"
 #include "support/compat.h"
 #include "support/errors.h"
+#include "support/relation_name.h"
 #include "support/run_as.h"
 #include "values/codec.h"
 
@@ -41,8 +42,7 @@ column_scan_begin(ColumnScan *scan, Relation rel, const TargetColumn *target)
 	memset(scan, 0, sizeof(*scan));
 	run_as_owner(rel->rd_rel->relowner, &scan->owner);
 	scan->rel = rel;
-	scan->table_name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-												  RelationGetRelationName(rel));
+	scan->table_name = relation_name(RelationGetRelid(rel));
 	ItemPointerSetInvalid(&scan->tid);
 	scan->error_context = (ErrorContextCallback){
 		.callback = row_error_context, .arg = scan, .previous = error_context_stack};

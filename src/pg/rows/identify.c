@@ -50,7 +50,7 @@ identify_values(Relation rel, const TargetColumn *target, IdentifyVisitor visit,
 	Identification self = {.visit = visit, .arg = arg, .more = true};
 
 	/* An envelope names its key: no AAD expression, working or not, is needed. */
-	if (bare.scheme == NULL || bare.scheme == scheme_native())
+	if (column_has_envelopes(&bare))
 		bare.aad = NULL;
 	PushActiveSnapshot(snapshot);
 	column_scan_begin(&self.scan, rel, &bare);

@@ -7,6 +7,7 @@
 #include "utils/lsyscache.h"
 
 #include "support/errors.h"
+#include "support/string_list.h"
 
 /* A row of the table; in message, %s is a key id. */
 typedef struct StatusError
@@ -135,14 +136,9 @@ function_of(const ErrorData *error)
 static const char *
 constraint_of(const ErrorData *error, const List *names)
 {
-	const ListCell *cell;
+	const char *name = error->constraint_name;
 
-	foreach(cell, names)
-	{
-		if (error->constraint_name && strcmp(lfirst(cell), error->constraint_name) == 0)
-			return lfirst(cell);
-	}
-	return NULL;
+	return name && string_list_has(names, name) ? name : NULL;
 }
 
 /*

@@ -70,7 +70,7 @@ prepare_expressions(ColumnCodec *codec, const TargetColumn *target, EState *esta
 	if (target->aad == NULL && target->native_aad == NULL &&
 		options->attribute_expression == NULL && options->where == NULL)
 		return;
-	codec->runs_as = OidIsValid(target->runs_as) ? target->runs_as : owner_of(target->relid);
+	codec->runs_as = column_runs_as(target);
 	expressions_refuse_foreign(RelationGetRelid(codec->rel), target);
 
 	GetUserIdAndSecContext(&userid, &security);

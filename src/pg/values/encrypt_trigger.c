@@ -61,7 +61,6 @@ registered_key(const char *key_id)
 	static MemoryContext context = NULL;
 	static List *keys = NIL;
 	static uint64 keys_read = 0;
-	ListCell *cell;
 
 	if (context == NULL)
 		context = AllocSetContextCreate(TopMemoryContext, "dbcrypt keys", ALLOCSET_SMALL_SIZES);
@@ -77,14 +76,7 @@ registered_key(const char *key_id)
 		MemoryContextSwitchTo(caller);
 		keys_read = changes;
 	}
-	foreach(cell, keys)
-	{
-		const RegisteredKey *key = lfirst(cell);
-
-		if (strcmp(key->key_id, key_id) == 0)
-			return key;
-	}
-	return NULL;
+	return catalog_find_key(keys, key_id);
 }
 
 /* Refuses an AAD over generated columns, which have no value before the row is written. */

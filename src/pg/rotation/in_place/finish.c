@@ -17,6 +17,7 @@
 #include "rotation/in_place/finish.h"
 #include "rotation/in_place/page_image_wal.h"
 #include "rotation/method.h"
+#include "support/relation_name.h"
 
 /* Whether the column's statistics hold a sample of its values. */
 static bool
@@ -48,10 +49,7 @@ refresh_statistics(const TargetColumn *target)
 
 		if (!has_statistics(relid, get_attnum(relid, target->name)))
 			continue;
-		command = psprintf("ANALYZE %s (%s)",
-						   quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-													  get_rel_name(relid)),
-						   quote_identifier(target->name));
+		command = psprintf("ANALYZE %s (%s)", relation_name(relid), quote_identifier(target->name));
 		if (SPI_execute(command, false, 0) != SPI_OK_UTILITY)
 			elog(ERROR, "ANALYZE failed");
 	}
