@@ -22,6 +22,12 @@ SELECT dbcrypt_rotate('users', 'raw', 'email');
 SELECT dbcrypt_unregister_column('users', 'raw');
 SELECT dbcrypt_unregister_column('users', 'raw');
 SELECT dbcrypt_unregister_column('users', 'nothing');
+-- What a provisioning tool calls twice is no error the second time.
+SELECT dbcrypt_unregister_column('users', 'raw', if_exists => true);
+SELECT dbcrypt_unregister_column('users', 'nothing', if_exists => true);
+SELECT dbcrypt_unregister_column(to_regclass('no_such_table'), 'raw', if_exists => true);
+SELECT dbcrypt_register_column('users', 'raw', 'id::text'), dbcrypt_register_column('users', 'raw', 'id::text');
+SELECT dbcrypt_unregister_column('users', 'raw', if_exists => true);
 SELECT dbcrypt_register_column('users', NULL);
 SELECT dbcrypt_register_column(NULL, 'token');
 

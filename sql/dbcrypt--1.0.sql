@@ -142,7 +142,8 @@ ALTER EVENT TRIGGER dbcrypt_columns_dropped ENABLE ALWAYS;
 CREATE FUNCTION dbcrypt_register_column("table" regclass, "column" name, aad text DEFAULT NULL)
 RETURNS void
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
-CREATE FUNCTION dbcrypt_unregister_column("table" regclass, "column" name) RETURNS void
+CREATE FUNCTION dbcrypt_unregister_column("table" regclass, "column" name,
+    if_exists boolean DEFAULT false) RETURNS void
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 CREATE FUNCTION dbcrypt_ignore_triggers("table" regclass, "column" name, triggers text[])
 RETURNS void
@@ -326,7 +327,8 @@ REVOKE EXECUTE ON FUNCTION
     dbcrypt_columns_prepare(), dbcrypt_columns_follow(),
     dbcrypt_register_keys(), dbcrypt_revoke_key(text), dbcrypt_reinstate_key(text),
     dbcrypt_loaded_keys(), dbcrypt_progress_rows(),
-    dbcrypt_register_column(regclass, name, text), dbcrypt_unregister_column(regclass, name),
+    dbcrypt_register_column(regclass, name, text),
+    dbcrypt_unregister_column(regclass, name, boolean),
     dbcrypt_ignore_triggers(regclass, name, text[]),
     dbcrypt_adopt(regclass, name, text, jsonb), dbcrypt_convert(regclass, name, text),
     dbcrypt_adopt_coder(regclass), dbcrypt_adopt_tooljet(name),

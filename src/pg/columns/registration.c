@@ -71,7 +71,10 @@ dbcrypt_register_column(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* dbcrypt_unregister_column("table" regclass, "column" name): the reverse. */
+/*
+ * dbcrypt_unregister_column("table" regclass, "column" name, if_exists boolean): the
+ * reverse. With if_exists a column that is not registered gets a notice, not an error.
+ */
 Datum
 dbcrypt_unregister_column(PG_FUNCTION_ARGS)
 {
@@ -85,7 +88,10 @@ dbcrypt_unregister_column(PG_FUNCTION_ARGS)
 	SPI_connect();
 	unregistered = column_unregister(relid, get_attnum(relid, column));
 	SPI_finish();
-	if (!unregistered)
+	if (!unregistered && PG_GETARG_BOOL(2))
+		ereport(NOTICE, (errmsg("column \"%s\" of table \"%s\" is not registered, skipping", column,
+								get_rel_name(relid))));
+	else if (!unregistered)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("column \"%s\" of table \"%s\" is not registered", column,
 							   get_rel_name(relid))));
