@@ -344,3 +344,73 @@ FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION dbcrypt_loaded_keys(), dbcrypt_progress_rows(), dbcrypt_check()
     TO pg_monitor;
 GRANT EXECUTE ON FUNCTION dbcrypt_census(regclass) TO pg_read_all_data;
+
+---------------------------------------------------------------------
+-- What \dx+, \df+ and \d+ say
+---------------------------------------------------------------------
+
+COMMENT ON FUNCTION dbcrypt_encrypt(text, text) IS 'encrypt text under the primary key, bound to the AAD';
+COMMENT ON FUNCTION dbcrypt_encrypt(bytea, text) IS 'encrypt bytes under the primary key, bound to the AAD';
+COMMENT ON FUNCTION dbcrypt_decrypt(text, text) IS 'the plaintext of an encrypted text';
+COMMENT ON FUNCTION dbcrypt_decrypt(bytea, text) IS 'the plaintext of encrypted bytes';
+COMMENT ON FUNCTION dbcrypt_reencrypt(text, text) IS 'the same text under the primary key; unchanged if it is there already';
+COMMENT ON FUNCTION dbcrypt_reencrypt(bytea, text) IS 'the same bytes under the primary key; unchanged if they are there already';
+COMMENT ON FUNCTION dbcrypt_key_id(text) IS 'id of the key that an encrypted text is under; needs no key';
+COMMENT ON FUNCTION dbcrypt_key_id(bytea) IS 'id of the key that encrypted bytes are under; needs no key';
+COMMENT ON FUNCTION dbcrypt_is_encrypted(text) IS 'whether a text has the header of an encrypted value; needs no key';
+COMMENT ON FUNCTION dbcrypt_is_encrypted(bytea) IS 'whether bytes have the header of an encrypted value; needs no key';
+COMMENT ON FUNCTION dbcrypt_generate_key() IS 'a new random key, in base64, for the key file';
+
+COMMENT ON TABLE dbcrypt_keys IS 'encryption keys that were registered, by id; never the keys themselves';
+COMMENT ON VIEW dbcrypt_key_status IS 'every key that is registered or loaded, and the state it is in';
+COMMENT ON FUNCTION dbcrypt_register_keys() IS 'register every loaded key, so that it may encrypt';
+COMMENT ON FUNCTION dbcrypt_revoke_key(text) IS 'forbid a key for ever, if no value uses it; stops writers of registered columns meanwhile';
+COMMENT ON FUNCTION dbcrypt_reinstate_key(text) IS 'take a retired or revoked key back into use';
+COMMENT ON PROCEDURE dbcrypt_revoke_keys(text[], text, text[], int) IS 'forbid keys for ever, if no value in the database uses them; stops nobody';
+COMMENT ON FUNCTION dbcrypt_loaded_keys() IS 'keys that this session has loaded, the primary one first';
+COMMENT ON FUNCTION dbcrypt_keys_changed() IS 'trigger function: makes sessions read dbcrypt_keys again';
+COMMENT ON TRIGGER dbcrypt_keys_changed ON dbcrypt_keys IS 'makes sessions read the table again';
+COMMENT ON FUNCTION dbcrypt_keys_merge() IS 'trigger function: a restored row takes no retired or revoked key back into use';
+COMMENT ON TRIGGER dbcrypt_keys_merge ON dbcrypt_keys IS 'a restored row takes no retired or revoked key back into use';
+
+COMMENT ON TABLE dbcrypt_columns IS 'encrypted columns that dbcrypt knows: their scheme, AAD expression and options';
+COMMENT ON FUNCTION dbcrypt_register_column(regclass, name, text) IS 'tell dbcrypt of a column of encrypted values';
+COMMENT ON FUNCTION dbcrypt_unregister_column(regclass, name, boolean) IS 'let dbcrypt forget a column; its values stay as they are';
+COMMENT ON FUNCTION dbcrypt_ignore_triggers(regclass, name, text[]) IS 'accept these triggers, which might copy rows, on the table of a registered column';
+COMMENT ON FUNCTION dbcrypt_columns_bind() IS 'trigger function: finds the table that a registered name means';
+COMMENT ON TRIGGER dbcrypt_columns_bind ON dbcrypt_columns IS 'finds the table that a name means';
+COMMENT ON FUNCTION dbcrypt_columns_prepare() IS 'event trigger function: refuses DDL that would make values unreadable';
+COMMENT ON FUNCTION dbcrypt_columns_follow() IS 'event trigger function: follows renamed and dropped columns';
+COMMENT ON EVENT TRIGGER dbcrypt_columns_prepare IS 'refuses DDL that would make registered values unreadable';
+COMMENT ON EVENT TRIGGER dbcrypt_columns_renamed IS 'follows renamed columns in dbcrypt_columns';
+COMMENT ON EVENT TRIGGER dbcrypt_columns_dropped IS 'follows dropped columns in dbcrypt_columns';
+
+COMMENT ON FUNCTION dbcrypt_verify(regclass, name) IS 'decrypt every value of a column, and count them by key and state';
+COMMENT ON FUNCTION dbcrypt_verify_all() IS 'decrypt every value of every registered column, and count them by key and state';
+COMMENT ON FUNCTION dbcrypt_check() IS 'what is wrong with keys, columns and settings; no row when all is well';
+COMMENT ON FUNCTION dbcrypt_census(regclass) IS 'where encrypted values are, registered or not: in the database, or in one table';
+COMMENT ON FUNCTION dbcrypt_databases(text) IS 'in which databases of the server a key is in use';
+COMMENT ON AGGREGATE dbcrypt_census_values(tid, VARIADIC "any") IS 'internal to dbcrypt_census: searches the values of rows';
+COMMENT ON FUNCTION dbcrypt_census_add(internal, tid, VARIADIC "any") IS 'internal to dbcrypt_census: searches one row';
+COMMENT ON FUNCTION dbcrypt_census_combine(internal, internal) IS 'internal to dbcrypt_census: adds up two workers'' findings';
+COMMENT ON FUNCTION dbcrypt_census_serialize(internal) IS 'internal to dbcrypt_census: findings as bytes';
+COMMENT ON FUNCTION dbcrypt_census_deserialize(bytea, internal) IS 'internal to dbcrypt_census: findings from bytes';
+
+COMMENT ON FUNCTION dbcrypt_adopt(regclass, name, text, jsonb) IS 'register a column of values that another application encrypted';
+COMMENT ON FUNCTION dbcrypt_adopt_coder(regclass) IS 'register every column that Coder has encrypted';
+COMMENT ON FUNCTION dbcrypt_adopt_tooljet(name) IS 'register every column that ToolJet has encrypted';
+COMMENT ON FUNCTION dbcrypt_convert(regclass, name, text) IS 'make native values of those that another application encrypted';
+
+COMMENT ON FUNCTION dbcrypt_rotate(regclass, name, text, boolean) IS 'bring every value of a column under the primary key, in one transaction';
+COMMENT ON FUNCTION dbcrypt_rotate_all(boolean) IS 'bring every value of every registered column under the primary key, in one transaction';
+COMMENT ON PROCEDURE dbcrypt_rotate_online(regclass, name, text, int, float8, text, text, int, text, int, bigint, bigint, bigint, bigint, bigint)
+    IS 'bring every value of a column under the primary key, in batches, while the application writes';
+COMMENT ON PROCEDURE dbcrypt_rotate_in_place(regclass, name, text, int, float8, text, text, int, text, int, bigint, bigint, bigint, bigint, bigint, bigint, bigint)
+    IS 'bring every value of a column under the primary key, written over the old ones on their pages';
+COMMENT ON VIEW dbcrypt_progress IS 'rotations and searches that run now, and how far they are';
+COMMENT ON FUNCTION dbcrypt_progress_rows() IS 'internal to dbcrypt_progress: its rows, with numbers in place of names';
+
+COMMENT ON FUNCTION dbcrypt_encrypt_column(regclass, name, text, boolean) IS 'encrypt a plaintext column and register it; rewrites the table';
+COMMENT ON FUNCTION dbcrypt_decrypt_column(regclass, name, boolean) IS 'make a column plaintext again and unregister it; rewrites the table';
+COMMENT ON FUNCTION dbcrypt_delete_column(regclass, name, text) IS 'destroy the values of a column and unregister it; needs no key';
+COMMENT ON FUNCTION dbcrypt_encrypt_trigger() IS 'trigger function: encrypts what is written to a column as plaintext';
