@@ -4,7 +4,7 @@
  *
  * AES-256-GCM (NIST SP 800-38D) with a random nonce of 96 bits (section 8.2.2) and a
  * tag of 128 bits. The key is HKDF-SHA256 (RFC 5869) of the keyring's key. Layout:
- * README, "The envelope"; formats/envelope.h.
+ * docs/reference.md, "The envelope"; formats/envelope.h.
  */
 #ifndef DBCRYPT_API_VALUE_H
 #define DBCRYPT_API_VALUE_H
