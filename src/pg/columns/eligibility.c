@@ -220,8 +220,8 @@ check_not_read(Relation rel, AttrNumber attnum, AttrNumber companion)
 						other->options.companion, RelationGetRelationName(rel), other->name)));
 		if (bms_overlap(inputs_of_column(rel, other_attnum, other), changed))
 			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-							errmsg("column \"%s\" of table \"%s\" is part of the AAD of column "
-								   "\"%s\"",
+							errmsg("column \"%s\" of table \"%s\" is read by an expression of "
+								   "column \"%s\"",
 								   get_attname(RelationGetRelid(rel), attnum, false),
 								   RelationGetRelationName(rel), other->name),
 							errdetail("After a change, the values of column \"%s\" could not be "
