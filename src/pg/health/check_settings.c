@@ -59,52 +59,42 @@ check_files(HealthCheck *check)
 	SPI_finish();
 }
 
-/* Set for a role, a database or a function. */
+/* SQL: whether an entry of a catalog's list of settings may be a literal key. */
+#define ENTRY_HOLDS_KEY                               \
+	HOLDS_KEY("pg_catalog.split_part(entry, '=', 1)", \
+			  "pg_catalog.substr(entry, pg_catalog.strpos(entry, '=') + 1)")
+
+/* SQL: the roles and databases for which one is set. */
+#define ROLES_AND_DATABASES                                                                  \
+	"SELECT CASE WHEN s.setrole = 0 THEN pg_catalog.format('database %I', d.datname)"        \
+	"            WHEN s.setdatabase = 0 THEN pg_catalog.format('role %I', r.rolname)"        \
+	"            ELSE pg_catalog.format('role %I in database %I', r.rolname, d.datname) END" \
+	"  FROM pg_catalog.pg_db_role_setting s"                                                 \
+	"       CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS entry"                      \
+	"       LEFT JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase"                     \
+	"       LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole"                            \
+	" WHERE " ENTRY_HOLDS_KEY
+
+/* SQL: the functions for which one is set. */
+#define FUNCTIONS                                                             \
+	"SELECT pg_catalog.format('function %s', p.oid::pg_catalog.regprocedure)" \
+	"  FROM pg_catalog.pg_proc p"                                             \
+	"       CROSS JOIN LATERAL pg_catalog.unnest(p.proconfig) AS entry"       \
+	" WHERE " ENTRY_HOLDS_KEY
+
+/* SQL: the functions whose text sets one. */
+#define FUNCTION_TEXTS                                                        \
+	"SELECT pg_catalog.format('function %s', p.oid::pg_catalog.regprocedure)" \
+	"  FROM pg_catalog.pg_proc p"                                             \
+	" WHERE p.prosrc ~* 'dbcrypt\\.' AND p.prosrc ~ " KEY_PATTERN
+
+/* Set for a role, a database or a function, or by a function. */
 static void
 check_catalogs(HealthCheck *check)
 {
-	uint64 count;
+	uint64 count =
+		query_begin(ROLES_AND_DATABASES " UNION " FUNCTIONS " UNION " FUNCTION_TEXTS " ORDER BY 1");
 
-	count = query_begin(
-		"SELECT CASE WHEN s.setrole = 0 THEN pg_catalog.format('database %I', d.datname)"
-		"            WHEN s.setdatabase = 0 THEN pg_catalog.format('role %I', r.rolname)"
-		"            ELSE pg_catalog.format('role %I in database %I', r.rolname, d.datname) END"
-		"  FROM pg_catalog.pg_db_role_setting s"
-		"       CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS entry"
-		"       LEFT JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase"
-		"       LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole"
-		" WHERE " HOLDS_KEY(
-			"pg_catalog.split_part(entry, '=', 1)",
-			"pg_catalog.substr(entry, "
-			"pg_catalog.strpos(entry, '=') + 1)") " "
-												  "UNION "
-												  "SELECT pg_catalog.format('function %s', "
-												  "p.oid::pg_catalog.regprocedure)"
-												  "  FROM pg_catalog.pg_proc p CROSS JOIN LATERAL "
-												  "pg_catalog.unnest(p.proconfig) AS entry"
-												  " WHERE " HOLDS_KEY("pg_catalog.split_part(entry,"
-																	  " '=', 1)",
-																	  "pg_catalog.substr(entry, "
-																	  "pg_catalog.strpos(entry, "
-																	  "'=') + 1)") " "
-																				   "UNION "
-																				   "SELECT "
-																				   "pg_catalog."
-																				   "format('"
-																				   "function %s', "
-																				   "p.oid::pg_"
-																				   "catalog."
-																				   "regprocedure)"
-																				   "  FROM "
-																				   "pg_catalog.pg_"
-																				   "proc p"
-																				   " WHERE "
-																				   "p.prosrc ~* "
-																				   "'dbcrypt\\.' "
-																				   "AND p.prosrc "
-																				   "~ " KEY_PATTERN
-																				   " "
-																				   "ORDER BY 1");
 	for (uint64 i = 0; i < count; i++)
 		finding_add(check, SEVERITY_ERROR, query_field(i, 1),
 					"a literal key is set for it, which every role can read",
