@@ -35,7 +35,7 @@
  */
 static const char *const relations_query =
 	"SELECT c.oid, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname),"
-	"       c.relkind, c.relfilenode, n.oid, c.relpages"
+	"       c.relfilenode, n.oid, c.relpages"
 	"  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
 	" WHERE c.oid >= 16384 AND c.relkind IN ('r', 'm', 'f') AND c.oid <> $1"
 	"   AND ($2 IS NULL OR c.oid = ANY ($2))"
@@ -96,10 +96,9 @@ list_relations(Census *census)
 		relation->census = census;
 		relation->relid = DatumGetObjectId(spi_field(i, 1));
 		relation->name = TextDatumGetCString(spi_field(i, 2));
-		relation->relkind = DatumGetChar(spi_field(i, 3));
-		relation->filenode = DatumGetObjectId(spi_field(i, 4));
-		relation->schema = DatumGetObjectId(spi_field(i, 5));
-		relation->blocks = Max(DatumGetInt32(spi_field(i, 6)), 1);
+		relation->filenode = DatumGetObjectId(spi_field(i, 3));
+		relation->schema = DatumGetObjectId(spi_field(i, 4));
+		relation->blocks = Max(DatumGetInt32(spi_field(i, 5)), 1);
 		relations = lappend(relations, relation);
 		MemoryContextSwitchTo(spi);
 	}

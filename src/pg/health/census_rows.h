@@ -33,8 +33,7 @@ typedef struct CensusRelation
 	Census *census;
 	Oid relid;
 	const char *name; /* qualified and quoted, as the snapshot sees it */
-	char relkind;
-	Oid filenode; /* as the snapshot sees it: another one now says that it was rewritten */
+	Oid filenode;	  /* as the snapshot sees it: another one now says that it was rewritten */
 	Oid schema;
 	uint32 blocks;
 	List *opening;				/* CensusColumn: columns whose values are to be opened */
@@ -58,7 +57,7 @@ extern bool census_wants_key(const Census *census, const char *key_id);
 extern CensusRow *census_row(CensusRelation *relation, AttrNumber attnum, const char *column,
 							 const char *key_id, CensusState state);
 
-/* Adds an example to a row, if there is room and it is not the last one again. */
+/* Adds an example to a row, unless it has CENSUS_EXAMPLES or this one came last. */
 extern void census_add_example(CensusRelation *relation, CensusRow *row, const char *example);
 extern void census_add_example_tid(CensusRelation *relation, CensusRow *row,
 								   const ItemPointerData *tid);

@@ -59,14 +59,16 @@ void
 search_plan(SearchPlan *plan, Oid type)
 {
 	SearchPlan element;
+	Oid element_type;
 
 	type = getBaseType(type);
 	memset(plan, 0, sizeof(*plan));
 	plan->kind = kind_of(type);
-	plan->element = plan->kind == SEARCH_BYTES ? get_element_type(type) : InvalidOid;
-	if (!OidIsValid(plan->element))
+	element_type = plan->kind == SEARCH_BYTES ? get_element_type(type) : InvalidOid;
+	if (!OidIsValid(element_type))
 		return;
-	search_plan(&element, plan->element);
+
+	search_plan(&element, element_type);
 	if (element.kind == SEARCH_NOT)
 		plan->kind = SEARCH_NOT;
 	if (element.kind != SEARCH_BYTEA && element.kind != SEARCH_COMPOSITE &&
@@ -75,8 +77,6 @@ search_plan(SearchPlan *plan, Oid type)
 	plan->kind = SEARCH_ARRAY;
 	plan->element_plan = palloc(sizeof(SearchPlan));
 	*plan->element_plan = element;
-	get_typlenbyvalalign(plan->element, &plan->element_length, &plan->element_by_value,
-						 &plan->element_align);
 }
 
 void

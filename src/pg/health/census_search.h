@@ -23,11 +23,7 @@ typedef enum SearchKind
 typedef struct SearchPlan
 {
 	SearchKind kind;
-	Oid element; /* SEARCH_ARRAY */
-	int16 element_length;
-	bool element_by_value;
-	char element_align;
-	struct SearchPlan *element_plan;
+	struct SearchPlan *element_plan; /* SEARCH_ARRAY; otherwise NULL */
 } SearchPlan;
 
 /* Called for each envelope: its key's id, "" for one of a newer format or damaged. */
