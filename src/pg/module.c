@@ -17,6 +17,7 @@ PG_MODULE_MAGIC;
 
 void _PG_init(void);
 
+/* Called when a process loads the library; its settings exist from then on. */
 void
 _PG_init(void)
 {

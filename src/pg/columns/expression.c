@@ -111,11 +111,11 @@ check_inputs(Relation rel, AttrNumber attnum, Node *expression, const char *what
 {
 	TupleDesc desc = RelationGetDescr(rel);
 	Bitmapset *inputs = inputs_of(expression);
-	int member = -1;
+	int bit = -1;
 
-	while ((member = bms_next_member(inputs, member)) >= 0)
+	while ((bit = bms_next_member(inputs, bit)) >= 0)
 	{
-		AttrNumber input = member + FirstLowInvalidHeapAttributeNumber;
+		AttrNumber input = bit + FirstLowInvalidHeapAttributeNumber;
 		Form_pg_attribute attribute;
 
 		if (input <= 0)

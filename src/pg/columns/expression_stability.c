@@ -352,12 +352,14 @@ expression_advise(Node *expression, const char *what)
 	(void) advise_node(expression, unconstify(char *, what));
 }
 
+/* Whether a function is not PostgreSQL's own, for check_functions_in_node. */
 static bool
 is_user_function(Oid function, void *context)
 {
 	return function >= FirstNormalObjectId;
 }
 
+/* The same of one that is not marked IMMUTABLE. */
 static bool
 is_mutable_function(Oid function, void *context)
 {

@@ -108,7 +108,7 @@ find_named(RegistryRow *row)
 
 /* A column as a problem names it. */
 static char *
-spell_column(Oid relid, AttrNumber attnum)
+describe_column(Oid relid, AttrNumber attnum)
 {
 	return psprintf("column \"%s\" of table \"%s.%s\"", get_attname(relid, attnum, false),
 					get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
@@ -126,7 +126,7 @@ identify_column(RegistryRow *row)
 	column->name = row->name;
 	if (!named && row->hint_lives)
 		column->problem = psprintf("it is registered by a name that it no longer has: it is %s now",
-								   spell_column(row->hint_relid, row->hint_attnum));
+								   describe_column(row->hint_relid, row->hint_attnum));
 	else if (!named)
 		column->problem = psprintf("column \"%s\" of table \"%s.%s\" does not exist", row->name,
 								   row->schema, row->table);
@@ -134,7 +134,7 @@ identify_column(RegistryRow *row)
 			 (row->named_relid != row->hint_relid || row->named_attnum != row->hint_attnum))
 		column->problem = psprintf("another column has the name that it was registered by: it is "
 								   "%s now",
-								   spell_column(row->hint_relid, row->hint_attnum));
+								   describe_column(row->hint_relid, row->hint_attnum));
 }
 
 /* One row of dbcrypt_columns. */

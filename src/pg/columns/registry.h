@@ -47,9 +47,9 @@ extern TargetColumn *column_covering(Oid relid, const char *name);
 extern void registry_refuse_problem(const TargetColumn *registered);
 
 /*
- * Registers a column, for its table's owner: as whom its expressions run. Does nothing if the column is
- * registered, if the registration of a table above covers it (runs_as is set), and
- * for temporary tables. Needs SPI.
+ * Registers a column for its table's owner, as whom its expressions run. Does nothing
+ * if the column is registered, if the registration of a table above covers it (runs_as
+ * is set), and for temporary tables. Needs SPI.
  */
 extern void column_register(const TargetColumn *target);
 

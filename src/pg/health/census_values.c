@@ -47,6 +47,7 @@ typedef struct CensusHeader
 StaticAssertDecl(sizeof(CensusHeader) == MAXALIGN(sizeof(CensusHeader)),
 				 "hits that follow are aligned");
 
+/* The memory that lives as long as the state; refuses a call that no aggregate makes. */
 static MemoryContext
 aggregate_context(FunctionCallInfo fcinfo)
 {

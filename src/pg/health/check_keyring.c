@@ -14,6 +14,7 @@
 #include "keys/session_keyring.h"
 #include "values/codec_inspect.h"
 
+/* Loads the keyring, as an action of read_without_waiting. */
 static void
 load_keyring(void *arg)
 {

@@ -32,11 +32,11 @@ typedef struct Sample
 {
 	HealthCheck *check;
 	Relation rel;
-	int columns;			 /* how many are still looked at */
-	int *left;				 /* by column: how many values more */
-	dbcrypt_encoding *forms; /* by column */
-	bool *found;			 /* by column: holds an envelope */
-	char **revoked;			 /* by column: a revoked key that a value is under, or NULL */
+	int columns;				 /* how many are still looked at */
+	int *left;					 /* by column: how many values more */
+	dbcrypt_encoding *encodings; /* by column */
+	bool *found;				 /* by column: holds an envelope */
+	char **revoked;				 /* by column: a revoked key that a value is under, or NULL */
 } Sample;
 
 /*
@@ -87,7 +87,7 @@ sample_row(TupleTableSlot *row, void *arg)
 		if (isnull)
 			continue;
 		sample->left[i]--;
-		if (value_read_header(value, sample->forms[i], key_id) == DBCRYPT_OK)
+		if (value_read_header(value, sample->encodings[i], key_id) == DBCRYPT_OK)
 		{
 			sample->found[i] = true;
 			if (state_under_key(sample->check, key_id) == STATE_REVOKED)
@@ -108,7 +108,7 @@ sample_relation(void *arg)
 	Sample *sample = arg;
 	TupleDesc desc = RelationGetDescr(sample->rel);
 
-	sample->forms = palloc(desc->natts * sizeof(dbcrypt_encoding));
+	sample->encodings = palloc(desc->natts * sizeof(dbcrypt_encoding));
 	sample->left = palloc0(desc->natts * sizeof(int));
 	sample->found = palloc0(desc->natts * sizeof(bool));
 	sample->revoked = palloc0(desc->natts * sizeof(char *));
@@ -120,7 +120,7 @@ sample_relation(void *arg)
 		if ((type != TEXTOID && type != VARCHAROID && type != BYTEAOID) ||
 			examined_has(sample->check, RelationGetRelid(sample->rel), i + 1))
 			continue;
-		sample->forms[i] = type == BYTEAOID ? DBCRYPT_ENCODING_BINARY : DBCRYPT_ENCODING_TEXT;
+		sample->encodings[i] = type == BYTEAOID ? DBCRYPT_ENCODING_BINARY : DBCRYPT_ENCODING_TEXT;
 		sample->left[i] = SAMPLE_VALUES;
 		sample->columns++;
 	}

@@ -36,6 +36,7 @@ typedef struct HealthCheck
 	List *findings;
 } HealthCheck;
 
+/* Adds a finding: what is wrong (finding), where (subject), and what mends it (hint). */
 extern void finding_add(HealthCheck *check, Severity severity, const char *subject,
 						const char *finding, const char *hint);
 

@@ -43,7 +43,7 @@ key_scan_begin(KeyScan *keys)
 	return true;
 }
 
-/* Ends the scan; its OID stays of use. */
+/* Ends the scan; the OID of dbcrypt_keys. */
 static Oid
 key_scan_end(KeyScan *keys)
 {

@@ -2,13 +2,13 @@
  * setting_names.c
  *		Whether a text names a setting of dbcrypt's, in any way that SQL can spell it.
  *
- * Not what is put together at run time from pieces of the word dbcrypt.
+ * A name that a function puts together from pieces at run time is not seen.
  */
 #include "postgres.h"
 
 #include "keys/setting_names.h"
 
-/* As much may stand between the parts of a name; more counts as a name. */
+/* Bytes that may stand between the parts of a name. More of them count as a name. */
 #define LONGEST_GAP 256
 
 static const char prefix[] = "dbcrypt";

@@ -22,7 +22,7 @@
 char *setting_keys = NULL;
 char *setting_key_file = NULL;
 char *setting_key_command = NULL;
-char *setting_decrypt_keys = NULL;
+static char *setting_decrypt_keys = NULL;
 int setting_key_command_timeout = 30000;
 int setting_max_workers = 4;
 

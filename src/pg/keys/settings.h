@@ -11,7 +11,6 @@
 extern char *setting_keys;
 extern char *setting_key_file;
 extern char *setting_key_command;
-extern char *setting_decrypt_keys;
 extern int setting_key_command_timeout; /* milliseconds */
 
 /* Workers of rotations run only beside fewer parallel workers than this. */

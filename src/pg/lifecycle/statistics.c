@@ -107,10 +107,10 @@ remove_relation_statistics(Oid relid, const char *column)
 	if (attnum > 0)
 	{
 		Bitmapset *columns = column_dependents(rel, attnum);
-		int member = -1;
+		int bit = -1;
 
-		while ((member = bms_next_member(columns, member)) >= 0)
-			RemoveStatistics(relid, member + FirstLowInvalidHeapAttributeNumber);
+		while ((bit = bms_next_member(columns, bit)) >= 0)
+			RemoveStatistics(relid, bit + FirstLowInvalidHeapAttributeNumber);
 		remove_index_statistics(rel, columns);
 		remove_extended_statistics(rel, columns);
 	}

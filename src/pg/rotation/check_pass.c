@@ -39,7 +39,7 @@ typedef struct CheckPass
 	int64 stale; /* values that still need rotation */
 } CheckPass;
 
-/* Looks at one row. Opens its value only to learn whether one that needs rotation is bad. */
+/* Looks at one row. Decrypts a value only if it needs rotation and may be bad. */
 static bool
 inspect_row(ColumnScan *scan, void *arg)
 {

@@ -83,6 +83,7 @@ typedef struct JobState
 	char error_hint[512];
 } JobState;
 
+/* Adds n to a counter; what it has counted. */
 extern void job_count(JobState *shared, JobCounter counter, int64 n);
 extern uint64 job_counted(JobState *shared, JobCounter counter);
 

@@ -142,6 +142,7 @@ rotation_workers_end(RotationWorkers *workers)
 
 /* ---- the worker's side ---- */
 
+/* The CommitFunction of a worker. */
 static void
 commit_in_worker(void)
 {

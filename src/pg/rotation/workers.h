@@ -13,7 +13,7 @@
 /* The workers of a job and the shared memory segment that they attach to. */
 typedef struct RotationWorkers RotationWorkers;
 
-/* Room for up to n workers. Nothing is started or shared yet. */
+/* For up to n workers. Nothing is started or shared yet. */
 extern RotationWorkers *rotation_workers_create(int n);
 
 /*

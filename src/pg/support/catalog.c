@@ -53,8 +53,9 @@ catalog_relation(const char *name)
 	return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
 }
 
-char *
-catalog_relation_name(const char *name)
+/* The name of the extension's schema; throws without the extension. */
+static char *
+extension_schema(void)
 {
 	Oid schema = extension_namespace();
 
@@ -62,15 +63,20 @@ catalog_relation_name(const char *name)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("extension \"dbcrypt\" does not exist in this database"),
 						errhint("Run CREATE EXTENSION dbcrypt.")));
-	return quote_qualified_identifier(get_namespace_name(schema), name);
+	return get_namespace_name(schema);
+}
+
+char *
+catalog_relation_name(const char *name)
+{
+	return quote_qualified_identifier(extension_schema(), name);
 }
 
 Oid
 catalog_function(const char *name, Oid argument)
 {
 	Oid arguments[] = {argument, TEXTOID};
-	List *qualified = list_make2(makeString(get_namespace_name(extension_namespace())),
-								 makeString(pstrdup(name)));
+	List *qualified = list_make2(makeString(extension_schema()), makeString(pstrdup(name)));
 
 	return LookupFuncName(qualified, lengthof(arguments), arguments, false);
 }
@@ -123,7 +129,8 @@ catalog_execute(const char *query, int nargs, Oid *types, Datum *values, const c
 	run_as_owner(owner_of(relid), &saved);
 	result = SPI_execute_with_args(query, nargs, types, values, nulls, false, 0);
 	if (result != expected)
-		elog(ERROR, "query on dbcrypt's tables failed: %s", SPI_result_code_string(result));
+		elog(ERROR, "query as the owner of dbcrypt's tables failed: %s",
+			 SPI_result_code_string(result));
 	run_as_restore(&saved);
 	return SPI_processed;
 }

@@ -34,8 +34,8 @@ extern AttrNumber catalog_column(Relation rel, const char *name, Oid type);
 extern Datum catalog_value(HeapTuple tuple, Relation rel, AttrNumber attnum);
 
 /*
- * Runs a query on the tables as their owner, whoever the caller is; returns the
- * number of rows. Throws if SPI's result is not the expected one. Needs SPI.
+ * Runs a query as the owner of the extension's tables, whoever the caller is; returns
+ * the number of rows. Throws if SPI's result is not the expected one. Needs SPI.
  */
 extern uint64 catalog_execute(const char *query, int nargs, Oid *types, Datum *values,
 							  const char *nulls, int expected);

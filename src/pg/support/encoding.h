@@ -14,7 +14,7 @@ typedef struct Bytes
 	size_t size;
 } Bytes;
 
-/* The UTF-8 of a detoasted text in the database's encoding. */
+/* The UTF-8 of a detoasted text in the database's encoding. Errors show no text. */
 extern Bytes text_to_utf8(struct varlena *value);
 
 /* Text of the database's encoding from UTF-8 in a varlena, perhaps the same. */

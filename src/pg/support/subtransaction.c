@@ -34,8 +34,7 @@ run(void (*action)(void *), void *arg, bool undo)
 		FlushErrorState();
 	}
 	PG_END_TRY();
-	/* At once: if the caller threw inside the subtransaction, the session would stay
-	 * in it. */
+	/* At once: if the caller threw inside the subtransaction, the session would stay in it. */
 	if (undo || error)
 	{
 		RollbackAndReleaseCurrentSubTransaction();

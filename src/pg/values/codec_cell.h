@@ -19,7 +19,7 @@ typedef enum CellOperation
 	CELL_REENCRYPT_VERIFY, /* the same, and decrypt what is current already */
 	CELL_ENCRYPT,
 	CELL_DECRYPT,
-	CELL_CONVERT /* to a native envelope without AAD */
+	CELL_CONVERT /* to a native envelope, with native_aad */
 } CellOperation;
 
 /* A cell's new content, in per-tuple memory. */

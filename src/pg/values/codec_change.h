@@ -30,7 +30,7 @@ typedef struct ColumnChange
  * already must decrypt too.
  * encrypt: from plaintext; a value that is an envelope must decrypt, and stays.
  * decrypt: to plaintext; a value that is not encrypted stays.
- * convert: to a native envelope without AAD.
+ * convert: to a native envelope, with the target's native_aad.
  * erase: to NULL, or '' where the column cannot be NULL; decrypts nothing.
  */
 extern ValueOutcome codec_reencrypt(ColumnCodec *codec, TupleTableSlot *slot, bool verify_current,

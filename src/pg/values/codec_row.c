@@ -30,6 +30,7 @@ enter_expressions(const ColumnCodec *codec, SavedUser *saved)
 	SetUserIdAndSecContext(codec->runs_as, saved->security);
 }
 
+/* From here on code runs again as before. */
 static void
 leave_expressions(const SavedUser *saved)
 {

@@ -84,13 +84,13 @@ static void
 check_generated(Relation rel, Node *aad)
 {
 	Bitmapset *inputs = NULL;
-	int member = -1;
+	int bit = -1;
 
 	pull_varattnos(aad, 1, &inputs);
-	while ((member = bms_next_member(inputs, member)) >= 0)
+	while ((bit = bms_next_member(inputs, bit)) >= 0)
 	{
 		Form_pg_attribute attribute =
-			TupleDescAttr(RelationGetDescr(rel), member + FirstLowInvalidHeapAttributeNumber - 1);
+			TupleDescAttr(RelationGetDescr(rel), bit + FirstLowInvalidHeapAttributeNumber - 1);
 
 		if (attribute->attgenerated != '\0')
 			ereport(ERROR, (errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
@@ -370,8 +370,8 @@ trigger_error_context(void *arg)
 /*
  * dbcrypt_encrypt_trigger('column' [, 'AAD expression']), BEFORE INSERT OR UPDATE
  * FOR EACH ROW: plaintext becomes an envelope under the primary key. An envelope
- * stays, if its key is registered, active and loaded, and if it opens. The AAD runs as the table's owner if the column is registered
- * with it, else as whoever writes.
+ * stays, if its key is registered, active and loaded, and if it opens. The AAD runs as
+ * the table's owner if the column is registered with it, else as whoever writes.
  */
 Datum
 dbcrypt_encrypt_trigger(PG_FUNCTION_ARGS)

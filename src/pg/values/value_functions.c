@@ -57,6 +57,7 @@ allocate_result(size_t size)
 	return result;
 }
 
+/* The envelope of a value under the primary key; NULL for NULL. */
 static Datum
 encrypt_value(FunctionCallInfo fcinfo, dbcrypt_encoding encoding)
 {
@@ -86,6 +87,7 @@ encrypt_value(FunctionCallInfo fcinfo, dbcrypt_encoding encoding)
 	PG_RETURN_POINTER(result);
 }
 
+/* The value in an envelope; NULL for NULL. */
 static Datum
 decrypt_value(FunctionCallInfo fcinfo, dbcrypt_encoding encoding)
 {
@@ -112,6 +114,7 @@ decrypt_value(FunctionCallInfo fcinfo, dbcrypt_encoding encoding)
 	PG_RETURN_POINTER(result);
 }
 
+/* The envelope under the primary key, itself if it is already; NULL for NULL. */
 static Datum
 reencrypt_value(FunctionCallInfo fcinfo, dbcrypt_encoding encoding)
 {

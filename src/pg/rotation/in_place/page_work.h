@@ -105,6 +105,7 @@ extern void page_work_count_unsettled(PageWork *work, VersionCounts *counts);
 /* Number of tuples among the changes, which are in their order; or of dead ones. */
 extern int page_work_count_changed(const PageWork *work, bool only_dead);
 
+/* Adds counts to a total. */
 extern void version_counts_add(VersionCounts *total, const VersionCounts *counts);
 
 /* Whether a value lies in its tuple, neither out of line nor compressed. */
