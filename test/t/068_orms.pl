@@ -25,15 +25,17 @@ $node->safe_psql('app', 'CREATE SCHEMA dbcrypt; CREATE EXTENSION dbcrypt SCHEMA 
 # Debian's node modules, and those of npm that a machine has.
 $ENV{NODE_PATH} = join ':', grep { defined } $ENV{NODE_PATH}, qw(/usr/share/nodejs /usr/lib/nodejs /usr/local/lib/node_modules);
 my $dir = PostgreSQL::Test::Utils::tempdir();
+# Packages are for Debian's own Python, which need not be the first one found.
+my $python = -x '/usr/bin/python3' ? '/usr/bin/python3' : 'python3';
 my $jar = '/usr/share/java/postgresql.jar';
 
 # For each language: how a program is run, what names the libraries it needs, and a
 # program that ends well where one is there.
 my %language = (
 	python => {
-		run => [ 'python3', "$dir/example.py" ],
+		run => [ $python, "$dir/example.py" ],
 		library => qr/^(?:import|from) (?!os$)(\w+)/m,
-		there => sub { [ 'python3', '-c', "import $_[0]" ] }
+		there => sub { [ $python, '-c', "import $_[0]" ] }
 	},
 	ruby => {
 		run => [ 'ruby', "$dir/example.rb" ],
