@@ -280,8 +280,14 @@ sub server_process
 sub wait_for_crash
 {
 	my ($node, $offset) = @_;
+	my $deadline = Time::HiRes::time() + $PostgreSQL::Test::Utils::timeout_default;
 	$node->wait_for_log(qr/all server processes terminated; reinitializing/, $offset);
-	$node->poll_query_until('postgres', 'SELECT true') or die 'the server does not come back';
+	# A query would be written to a psql that may have been turned away already.
+	until (system('pg_isready', '-q', '-d', $node->connstr('postgres')) == 0)
+	{
+		die 'the server does not come back' if Time::HiRes::time() > $deadline;
+		Time::HiRes::sleep(0.05);
+	}
 	return;
 }
 
