@@ -3,10 +3,10 @@
 
 Layers: a folder includes only itself and the folders before it in its list. No
 circle of includes between files (a .c or .cpp and its header count as one). No
-file over 600 lines, no function over 60. The core includes nothing of
+file over 600 lines, no function over 60, no line over 100 characters. The core includes nothing of
 PostgreSQL, the shim nothing of OpenSSL and of the core only its API;
-PG_VERSION_NUM stands in compat.h alone. Every file that the documents on the
-sources name exists.
+PG_VERSION_NUM stands in compat.h alone. Each folder has a README.md of five to
+fifteen lines. Every file that the documents on the sources name exists.
 """
 import pathlib
 import re
@@ -17,6 +17,8 @@ SHIM = ["support", "keys", "columns", "values", "rows", "rotation", "lifecycle",
         "applications", "health", ""]  # "": module.c
 MAX_FILE = 600
 MAX_FUNCTION = 60
+MAX_LINE = 100
+README_LINES = range(5, 16)
 
 # In angle brackets the core may include these, and headers of C++ (no ".h").
 CORE_MAY_INCLUDE = re.compile(
@@ -139,6 +141,13 @@ class House:
                     self.breach(path, start, f"function of {size} lines, more than {MAX_FUNCTION}")
                 start = None
 
+    def check_lines(self, path, text):
+        """clang-format breaks code, but no comments and strings."""
+        for number, line in enumerate(text.split("\n"), 1):
+            size = len(line.expandtabs(4))
+            if size > MAX_LINE:
+                self.breach(path, number, f"line of {size} characters, more than {MAX_LINE}")
+
     # ---- versions, documents ----
 
     def check_versions(self, path, code):
@@ -162,6 +171,16 @@ class House:
                 if name.startswith("/") or not any((base / name).exists() for base in bases):
                     self.breach(path, number, f"names {name}, which does not exist")
 
+    def check_readmes(self):
+        """Every folder with sources has a README.md, and a short one."""
+        for folder in sorted({path.parent for path in self.src.rglob("*.[ch]*")} |
+                             {self.src / "core", self.src / "pg"}):
+            readme = folder / "README.md"
+            size = readme.read_text().count("\n") if readme.exists() else 0
+            if folder.is_dir() and size not in README_LINES:
+                self.breach(readme, 1, f"has {size} lines, not {README_LINES[0]} to "
+                                       f"{README_LINES[-1]}")
+
     def documents(self):
         for name in ("docs/architecture.md", "CONTRIBUTING.md", "SECURITY.md"):
             if (self.top / name).exists():
@@ -177,8 +196,10 @@ class House:
             code = without_comments(text)
             self.check_includes(path, without_comments(text, strings=False))
             self.check_sizes(path, code)
+            self.check_lines(path, text)
             self.check_versions(path, code)
         self.check_circles()
+        self.check_readmes()
         for path in self.documents():
             self.check_document(path)
         return self.breaches

@@ -8,6 +8,7 @@ from house import House
 
 # A tree that breaks no rule. Bodies of 60 lines are as long as allowed.
 LONG = "\n".join(["\tx = 1;"] * 58)
+README = "What lives here.\n" * 5
 CLEAN = {
     "src/core/crypto/aead.h": "#include <cstddef>\n#include <openssl/evp.h>\n",
     "src/core/crypto/aead.cpp": '#include "aead.h"\n#ifdef PG_VERSION_NUM\n#error\n#endif\n',
@@ -17,7 +18,10 @@ CLEAN = {
     "src/pg/keys/ring.h": '#include "core/api/value.h"\n#include "support/errors.h"\n',
     "src/pg/keys/ring.c": f'#include "keys/ring.h"\n\nint\nf(void)\n{{\n{LONG}\n}}\n',
     "src/pg/module.c": '#include "keys/ring.h"\n/* #include "nowhere/else.h" */\n',
-    "src/pg/keys/README.md": "Start with `ring.h`, not `support/errors.h` or `dbcrypt.keys`.\n",
+    "src/pg/keys/README.md":
+        f"{README}Start with `ring.h`, not `support/errors.h` or `dbcrypt.keys`.\n",
+    **{f"src/{folder}/README.md": README
+       for folder in ("core", "core/crypto", "core/api", "pg", "pg/support", "pg/other")},
     "docs/architecture.md": "`src/pg/keys/` has `src/pg/keys/ring.c`, `scheme_NAME.cpp`.\n",
 }
 
@@ -43,7 +47,11 @@ BREACHES = [
      "function of 61 lines"),
     ("src/core/crypto/b.h", f"class X\n{{\npublic:\n\tint f() const\n\t{{\n{LONG}\n\n\t}}\n}};\n",
      "function of 61 lines"),
-    ("src/pg/keys/README.md", "`no_such.h`\n", "names no_such.h, which does not exist"),
+    ("src/pg/keys/b.h", f"/* {'x' * 96} */\n", "line of 102 characters"),
+    ("src/core/api/README.md", "\n" * 4, "has 4 lines, not 5 to 15"),
+    ("src/pg/README.md", "\n" * 16, "has 16 lines, not 5 to 15"),
+    ("src/pg/rows/b.h", "int x;\n", "has 0 lines, not 5 to 15"),
+    ("src/pg/keys/README.md", f"{README}`no_such.h`\n", "names no_such.h, which does not exist"),
     ("docs/architecture.md", "`src/pg/none/`\n", "names src/pg/none/, which does not exist"),
     ("CONTRIBUTING.md", "`test/t/999.pl`\n", "names test/t/999.pl, which does not exist"),
 ]
