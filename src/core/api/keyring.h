@@ -85,7 +85,7 @@ size_t dbcrypt_ring_find(const dbcrypt_ring *ring, const char *key_id) DBCRYPT_N
 /* Id of key i, with a NUL. The keyring owns it. */
 const char *dbcrypt_ring_key_id(const dbcrypt_ring *ring, size_t i) DBCRYPT_NOEXCEPT;
 
-/* The state of key i: an OR of dbcrypt_key_state. A key that was just added has 0. */
+/* Sets, or returns, the state of key i: an OR of dbcrypt_key_state; 0 for a new key. */
 void dbcrypt_ring_set_state(dbcrypt_ring *ring, size_t i, unsigned state) DBCRYPT_NOEXCEPT;
 unsigned dbcrypt_ring_state(const dbcrypt_ring *ring, size_t i) DBCRYPT_NOEXCEPT;
 
@@ -117,8 +117,9 @@ size_t dbcrypt_mask_key_literals(char *text, size_t size) DBCRYPT_NOEXCEPT;
 
 /*
  * The canary of key i, with a NUL: a check value by which two keys with one id differ.
- * It is made with a key of its own, is no envelope and opens as no value. The state of
- * the key is not looked at.
+ * The text "dbcrypt" encrypted with AES-256-GCM (NIST SP 800-38D) under a key that is
+ * derived for it alone, by HKDF-SHA256 (RFC 5869); as base64. It is no envelope and
+ * decrypts as no value. The state of the key is not looked at.
  */
 dbcrypt_status dbcrypt_make_canary(const dbcrypt_ring *ring, size_t i,
 								   char out[DBCRYPT_CANARY_SIZE + 1]) DBCRYPT_NOEXCEPT;

@@ -24,6 +24,7 @@ typedef struct dbcrypt_scheme dbcrypt_scheme; /* a constant; not freed */
 const dbcrypt_scheme *dbcrypt_scheme_find(const char *name) DBCRYPT_NOEXCEPT;
 const dbcrypt_scheme *dbcrypt_scheme_at(size_t i) DBCRYPT_NOEXCEPT;
 
+/* What is the same for all values of the scheme. The scheme owns it. */
 const dbcrypt_scheme_traits *dbcrypt_scheme_traits_of(const dbcrypt_scheme *scheme)
 	DBCRYPT_NOEXCEPT;
 
@@ -42,6 +43,7 @@ const char *dbcrypt_scheme_key_name(const dbcrypt_scheme *scheme, const dbcrypt_
 bool dbcrypt_scheme_names_shared(const dbcrypt_scheme *scheme,
 								 const dbcrypt_ring *ring) DBCRYPT_NOEXCEPT;
 
+/* What a cell is, as far as the scheme can tell without a key. */
 dbcrypt_cell_kind dbcrypt_scheme_inspect(const dbcrypt_scheme *scheme,
 										 const dbcrypt_cell *cell) DBCRYPT_NOEXCEPT;
 
@@ -65,6 +67,8 @@ dbcrypt_status dbcrypt_scheme_open(const dbcrypt_scheme *scheme, dbcrypt_ring *r
  * decrypted; otherwise it is. out as for dbcrypt_scheme_open. key_id is dbcrypt's key
  * id. It is "" with DBCRYPT_KEY_NOT_LOADED if the scheme writes ids in its own way and
  * the key is not loaded. A revoked key is no error here.
+ * Errors: DBCRYPT_KEY_NOT_LOADED, DBCRYPT_NOT_AN_ENVELOPE, DBCRYPT_NEWER_FORMAT,
+ * DBCRYPT_NEWER_ALGORITHM; if it decrypts, those of dbcrypt_scheme_open.
  */
 dbcrypt_status dbcrypt_scheme_identify(const dbcrypt_scheme *scheme, dbcrypt_ring *ring,
 									   const dbcrypt_context *context, const dbcrypt_cell *cell,

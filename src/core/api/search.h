@@ -21,9 +21,9 @@ typedef struct dbcrypt_found
 } dbcrypt_found;
 
 /*
- * Finds the first native envelope in a text from an offset on, spelled in base64 or
- * hex; false if there is none. It need not be whole. Takes linear time; to find all,
- * go on at found->end.
+ * Finds the first native envelope in a text from an offset on, written in base64 or hex;
+ * false if there is none. Only its header must be whole. Takes time in proportion to
+ * size. To find all, go on at found->end.
  */
 bool dbcrypt_search_envelope(const uint8_t *text, size_t size, size_t from,
 							 dbcrypt_found *found) DBCRYPT_NOEXCEPT;
@@ -36,9 +36,10 @@ void dbcrypt_sample_add(dbcrypt_sample *sample, dbcrypt_encoding encoding, const
 void dbcrypt_sample_merge(dbcrypt_sample *sample, const dbcrypt_sample *other) DBCRYPT_NOEXCEPT;
 
 /*
- * Whether the values look like ciphertext: a hint, no proof. has_companion: a column
- * beside them is named as that of a nonce, a salt or a key. *decoded: how many of
- * sample->values may be ciphertext.
+ * Whether the values look like ciphertext: a hint, no proof. Nearly all of them must
+ * decode to 28 bytes or more, nonce and tag, whose distribution is that of random bytes
+ * (Pearson's chi-square test). has_companion: a column beside them is named as that of
+ * a nonce, a salt or a key. *decoded: how many of sample->values may be ciphertext.
  */
 bool dbcrypt_sample_looks_encrypted(const dbcrypt_sample *sample, bool has_companion,
 									uint32_t *decoded) DBCRYPT_NOEXCEPT;

@@ -2,10 +2,13 @@
  * status.h
  *		The core's API for C: statuses, and functions for the whole process.
  *
- * The API has five headers: this one, keyring.h, value.h, scheme.h and search.h. No function of
- * it throws or changes the state of its caller, errno excepted. Sizes are bytes. The
- * caller owns the buffers, unless a comment says otherwise. Key bytes and plaintext
- * are written to no other output than the one that is meant for them.
+ * The API has five headers: this one, keyring.h, value.h, scheme.h and search.h. No
+ * function of it throws or changes the state of its caller, errno excepted. Sizes are
+ * bytes. The caller owns the buffers, unless a comment says otherwise. Key bytes and
+ * plaintext are written to no other output than the one that is meant for them.
+ *
+ * Each comment lists the errors of its function. Whatever returns a status may return
+ * DBCRYPT_NO_MEMORY and DBCRYPT_INTERNAL, too.
  */
 #ifndef DBCRYPT_API_STATUS_H
 #define DBCRYPT_API_STATUS_H
@@ -25,8 +28,9 @@ extern "C" {
 #endif
 
 /*
- * Asks the processor what it supports, which takes half a millisecond in a virtual
- * machine. Otherwise the first value does that. Children of the process inherit it.
+ * Asks the processor which instructions it has. That takes half a millisecond in a
+ * virtual machine, which otherwise the first value of each process would wait for: a
+ * child of the process inherits the answer.
  */
 void dbcrypt_prepare(void) DBCRYPT_NOEXCEPT;
 

@@ -32,8 +32,9 @@ size_t dbcrypt_envelope_size(dbcrypt_encoding encoding, size_t plaintext_size) D
 /*
  * Encrypts under the primary key. out has dbcrypt_envelope_size bytes and does not
  * overlap the plaintext. aad may be NULL if its size is 0.
- * Errors: DBCRYPT_NO_KEYS, DBCRYPT_KEY_REVOKED, DBCRYPT_KEY_NOT_REGISTERED,
- * DBCRYPT_KEY_CANARY_MISMATCH, DBCRYPT_TOO_LARGE, DBCRYPT_RANDOM_FAILED.
+ * Errors: DBCRYPT_NO_KEYS, DBCRYPT_KEY_REVOKED, DBCRYPT_KEY_RETIRED,
+ * DBCRYPT_KEY_NOT_REGISTERED, DBCRYPT_KEY_CANARY_MISMATCH, DBCRYPT_TOO_LARGE,
+ * DBCRYPT_RANDOM_FAILED.
  */
 dbcrypt_status dbcrypt_encrypt(dbcrypt_ring *ring, dbcrypt_encoding encoding,
 							   const uint8_t *plaintext, size_t plaintext_size, const uint8_t *aad,

@@ -13,7 +13,7 @@ typedef enum dbcrypt_status
 	DBCRYPT_KEY_NOT_REGISTERED,	   /* the primary key has no catalog row */
 	DBCRYPT_KEY_REVOKED,		   /* the key needed is revoked */
 	DBCRYPT_KEY_RETIRED,		   /* the primary key is retired */
-	DBCRYPT_KEY_CANARY_MISMATCH,   /* the primary key does not decrypt its canary */
+	DBCRYPT_KEY_CANARY_MISMATCH,   /* the primary key does not match its canary */
 	DBCRYPT_KEY_NAME_SHARED,	   /* two keys of the keyring have one name in the scheme */
 	DBCRYPT_AUTHENTICATION_FAILED, /* wrong AAD, wrong key or changed value */
 	DBCRYPT_NOT_AN_ENVELOPE,	   /* malformed or too short */

@@ -2,8 +2,8 @@
  * scheme.h
  *		The interface of a scheme, and the table of all schemes.
  *
- * A new scheme is one file scheme_NAME.cpp and one line in DBCRYPT_SCHEMES. Parameters and results are those of the
- * functions dbcrypt_scheme_* of the API.
+ * A new scheme is one file scheme_NAME.cpp and one line in DBCRYPT_SCHEMES. Parameters
+ * and results are those of the functions dbcrypt_scheme_* of the API.
  */
 #ifndef DBCRYPT_SCHEME_H
 #define DBCRYPT_SCHEME_H

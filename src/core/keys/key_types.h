@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-/* Characters of a key id: the first 7 bytes of SHA-256(key) in lower-case hex. */
+/* Characters of a key id: the first 7 bytes of SHA-256(key), FIPS 180-4, in lower-case hex. */
 #define DBCRYPT_KEY_ID_LEN 14
 
 /* What the key catalog says of a key. The caller sets it; the core enforces it. */
