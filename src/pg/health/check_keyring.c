@@ -12,6 +12,7 @@
 #include "keys/keyring.h"
 #include "keys/loaded_ring.h"
 #include "keys/session_keyring.h"
+#include "support/errors.h"
 #include "values/codec_inspect.h"
 
 /* Loads the keyring, as an action of read_without_waiting. */

@@ -21,6 +21,7 @@
 #include "health/reading.h"
 #include "lifecycle/tally.h"
 #include "rows/identify.h"
+#include "support/errors.h"
 #include "support/run_as.h"
 #include "values/codec_inspect.h"
 

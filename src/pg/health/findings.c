@@ -10,6 +10,7 @@
 #include "utils/lsyscache.h"
 
 #include "health/findings.h"
+#include "support/errors.h"
 #include "support/relation_name.h"
 
 /* A column that was looked at as a registered one, or reported as unregistered. */
@@ -42,13 +43,6 @@ column_subject(Oid relid, const char *column)
 	char *table = relation_name(relid);
 
 	return table ? psprintf("column %s.%s", table, quote_identifier(column)) : NULL;
-}
-
-char *
-error_line(const ErrorData *error)
-{
-	return error->detail ? psprintf("%s: %s", error->message, error->detail)
-						 : pstrdup(error->message);
 }
 
 char *

@@ -46,11 +46,8 @@ extern void finding_add_locked(HealthCheck *check, const char *subject);
 /* A table's column as a finding's subject; NULL if the table is gone. */
 extern char *column_subject(Oid relid, const char *column);
 
-/* Message and detail of an error in one line. */
-extern char *error_line(const ErrorData *error);
-
 /*
- * The same for an error raised while rows of a relation were read. It may quote
+ * error_line of an error raised while rows of a relation were read. It may quote
  * them, so whoever may not read the relation gets the SQLSTATE alone.
  */
 extern char *row_error_line(const ErrorData *error, Oid relid);

@@ -72,6 +72,13 @@ status_message(dbcrypt_status status, const char *key_id)
 	return psprintf(status_errors[status].message, key_id ? key_id : "of this value");
 }
 
+char *
+error_line(const ErrorData *error)
+{
+	return error->detail ? psprintf("%s: %s", error->message, error->detail)
+						 : pstrdup(error->message);
+}
+
 /* Sets the DETAIL line: where the value is and which key it is under. */
 static void
 place_detail(const ValuePlace *place, const char *key_id)

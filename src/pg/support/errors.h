@@ -33,6 +33,9 @@ pg_noreturn extern void raise_status(dbcrypt_status status, dbcrypt_encoding enc
 /* The primary message of a status. */
 extern const char *status_message(dbcrypt_status status, const char *key_id);
 
+/* Message and detail of an error in one line. */
+extern char *error_line(const ErrorData *error);
+
 /*
  * In PG_CATCH, of an error that was raised while a value was being written, by a
  * constraint, a generated column, an index or a function in one: its message, detail,
