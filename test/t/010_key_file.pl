@@ -67,7 +67,7 @@ write_contents("$k1\n$broken\n");
 {
 	my ($out, $err) = run_sql($session, q{SELECT dbcrypt_encrypt('x')});
 	like( $err,
-		qr/ERROR:  invalid key in dbcrypt.key_file\nDETAIL:  Line 2 of ".*keys" is neither 64 hex digits/,
+		qr/ERROR:  invalid key in dbcrypt.key_file\nDETAIL:  Line 2 of ".*keys" is neither 64 hex digits.*\nHINT:  A key that is text, as GitLab's db_key_base is, is written after "text:"\./,
 		'a line that is no key is named by its number');
 	unlike($err, qr/$broken/, '... and not shown');
 	is($out, '', '... and no key of the file is used');

@@ -58,7 +58,9 @@ raise_source(dbcrypt_status status, const char *setting, const char *path,
 					(errcode(ERRCODE_CONFIG_FILE_ERROR), errmsg("invalid key in %s", setting),
 					 errdetail("Line %d of %s is neither 64 hex digits nor the base64 of 32 "
 							   "bytes.",
-							   error->line, name ? psprintf("\"%s\"", name) : "what it printed")));
+							   error->line, name ? psprintf("\"%s\"", name) : "what it printed"),
+					 errhint("A key that is text, as GitLab's db_key_base is, is written after "
+							 "\"text:\".")));
 			break;
 		case DBCRYPT_KEY_FILE_MISSING:
 			ereport(ERROR, (errcode(ERRCODE_CONFIG_FILE_ERROR),

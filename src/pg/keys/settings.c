@@ -88,6 +88,9 @@ check_keys(char **newval, void **extra, GucSource source)
 		GUC_check_errmsg("invalid key in dbcrypt.keys");
 		GUC_check_errdetail("Key %d is neither 64 hex digits nor the base64 of 32 bytes.",
 							error.line);
+		GUC_check_errhint("A key that is text, as GitLab's db_key_base is, is written after "
+						  "\"text:\"; one with white space, commas or quotes only in "
+						  "dbcrypt.key_file.");
 	}
 	else
 		GUC_check_errmsg("could not read dbcrypt.keys");
