@@ -102,12 +102,58 @@ INSERT INTO short VALUES ('plain');
 SELECT * FROM dbcrypt_encrypt_column('short', 'v');
 DROP TABLE short;
 
+---- a companion belongs to one column
+CREATE TABLE pairs (v text, w text, k text, v_iv text, v_key_id text, k2 text);
+SELECT dbcrypt_adopt('pairs', 'v', 'coder', '{"key_id": "k"}');
+SELECT dbcrypt_adopt('pairs', 'w', 'coder', '{"key_id": "k"}');
+SELECT dbcrypt_adopt('pairs', 'w', 'attr_encrypted', '{"iv": "k"}');
+SELECT dbcrypt_register_column('pairs', 'k');
+SELECT dbcrypt_adopt('pairs', 'k', 'lockbox');
+SELECT dbcrypt_adopt('pairs', 'w', 'coder', '{"key_id": "v"}');
+INSERT INTO pairs VALUES ('one', 'two');
+SELECT * FROM dbcrypt_rotate('pairs', 'v');
+SELECT dbcrypt_adopt('pairs', 'w', 'coder', '{"key_id": "k2"}');
+SELECT * FROM dbcrypt_rotate('pairs', 'w');
+ALTER TABLE pairs RENAME k TO k3;
+-- As a restored registry may have it.
+UPDATE dbcrypt_columns SET options = '{"companion": "k"}' WHERE "column" = 'w';
+SELECT * FROM dbcrypt_rotate('pairs', 'v');
+SELECT * FROM dbcrypt_rotate('pairs', 'w');
+SELECT * FROM dbcrypt_convert('pairs', 'w');
+SELECT "column", state, problem FROM dbcrypt_verify_all();
+SELECT "column", rotated, problem FROM dbcrypt_rotate_all();
+SELECT subject, finding FROM dbcrypt_check() WHERE subject LIKE 'registered column%';
+SELECT dbcrypt_unregister_column('pairs', 'w');
+SELECT state, "values" FROM dbcrypt_verify('pairs', 'v');
+DROP TABLE pairs;
+-- A child's own column, with the companion of its parent's.
+CREATE TABLE parent (v text, w text, k text);
+CREATE TABLE child () INHERITS (parent);
+SELECT dbcrypt_adopt('child', 'w', 'coder', '{"key_id": "k"}');
+SELECT dbcrypt_adopt('parent', 'v', 'coder', '{"key_id": "k"}');
+DROP TABLE parent CASCADE;
+
+---- empty values that stay as they are
+CREATE TABLE empties (id int, v text NOT NULL);
+SELECT dbcrypt_adopt('empties', 'v', 'tooljet');
+INSERT INTO empties VALUES (1, 'one'), (2, '');
+SELECT * FROM dbcrypt_encrypt_column('empties', 'v');
+SELECT dbcrypt_unregister_column('empties', 'v');
+-- The empty string as ToolJet encrypts it, under key 1.
+INSERT INTO empties VALUES (3, 'BwcHBwcHBwcHBwcHTwwGRSM8uiQz9wFIJ4u/6Q==');
+SELECT dbcrypt_adopt('empties', 'v', 'tooljet');
+SET dbcrypt.keys = :'new';
+SELECT * FROM dbcrypt_rotate('empties', 'v');
+SELECT id, length(v) FROM empties ORDER BY id;
+DROP TABLE empties;
+SET dbcrypt.keys = :'old';
+
 ---- JSON: fields are values, everything else stays byte for byte
 CREATE TABLE sso (id int, configs json, b jsonb);
 SELECT dbcrypt_adopt('sso', 'configs', 'tooljet', '{"table": "ssoConfigs", "json": "%secret%"}');
 SELECT dbcrypt_adopt('sso', 'b', 'tooljet', '{"table": "b", "json": "$.a.secret", "attribute": "fixed"}');
 INSERT INTO sso VALUES
-    (1, '{ "clientId" : "x",  "clientSecret":"plain", "n": 1.50, "list": [ {"other_SECRET": "two"}, "secret" ], "é\u0041\"" : "\u00e9\n" }', '{"a": {"secret": "in"}, "secret": "out", "b": {"a": {"secret": "deep"}}}'),
+    (1, '{ "clientId" : "x",  "clientSecret":"plain", "n": 1.50, "list": [ {"other_SECRET": "not of the top level"}, "secret" ], "other_SECRET": "two", "é\u0041\"" : "\u00e9\n" }', '{"a": {"secret": "in"}, "secret": "out", "b": {"a": {"secret": "deep"}}}'),
     (2, '{"secretive": null, "secret": 1, "nested_secret": {"a": "b"}}', '{"a": [{"secret": "element"}, {"secret": "another"}]}'),
     (3, NULL, NULL), (4, '[]', '"scalar"'), (5, '"secret"', '{}'),
     (6, '{"zero": "a\u0000b\\u0000", "secret": "six"}', NULL);
@@ -135,18 +181,20 @@ SELECT * FROM dbcrypt_encrypt_column('sso', 'configs');
 ROLLBACK;
 -- A row with values under two keys: neither can be revoked unseen.
 BEGIN;
-UPDATE sso SET configs = json_build_object('a', before.configs, 'b', sso.configs) FROM before WHERE sso.id = 1 AND before.id = 1;
+CREATE FUNCTION two(json, json) RETURNS json RETURN format('{"clientSecret": %s, "clientSecret": %s}', $1->'clientSecret', $2->'clientSecret')::json;
+CREATE TABLE both_keys AS SELECT two(before.configs, sso.configs) AS old_first, two(sso.configs, before.configs) AS new_first FROM sso, before WHERE sso.id = 1 AND before.id = 1;
+UPDATE sso SET configs = old_first FROM both_keys WHERE id = 1;
 SELECT key_id, state, "values" FROM dbcrypt_verify('sso', 'configs');
 SAVEPOINT s;
 SELECT dbcrypt_revoke_key('72cd6e8422c407');
 ROLLBACK TO s;
-UPDATE sso SET configs = json_build_object('b', configs->'b', 'a', configs->'a') WHERE id = 1;
+UPDATE sso SET configs = new_first FROM both_keys WHERE id = 1;
 SELECT dbcrypt_revoke_key('72cd6e8422c407');
 ROLLBACK;
 BEGIN;
 SELECT * FROM dbcrypt_convert('sso', 'configs');
 SELECT * FROM masked WHERE id = 1;
-SELECT dbcrypt_decrypt(configs->>'clientSecret'), dbcrypt_decrypt(configs->'list'->0->>'other_SECRET') FROM sso WHERE id = 1;
+SELECT dbcrypt_decrypt(configs->>'clientSecret'), dbcrypt_decrypt(configs->>'other_SECRET') FROM sso WHERE id = 1;
 SELECT scheme, options FROM dbcrypt_columns WHERE "column" = 'configs';
 SELECT * FROM dbcrypt_rotate('sso', 'configs');
 SELECT state, "values" FROM dbcrypt_verify('sso', 'configs');

@@ -198,15 +198,16 @@ AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 ---------------------------------------------------------------------
 
 CREATE FUNCTION dbcrypt_adopt("table" regclass, "column" name, scheme text,
-    options jsonb DEFAULT '{}')
-RETURNS void
+    options jsonb DEFAULT '{}', OUT "values" bigint, OUT sampled boolean)
+RETURNS record
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 CREATE FUNCTION dbcrypt_adopt_coder(keys regclass DEFAULT NULL,
-    OUT "table" regclass, OUT "column" name)
+    OUT "table" regclass, OUT "column" name, OUT "values" bigint, OUT sampled boolean)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 CREATE FUNCTION dbcrypt_adopt_tooljet(schema name DEFAULT 'public',
-    OUT "table" regclass, OUT "column" name)
+    OUT "table" regclass, OUT "column" name, OUT state text, OUT "values" bigint,
+    OUT sampled boolean, OUT detail text)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 CREATE FUNCTION dbcrypt_convert("table" regclass, "column" name, aad text DEFAULT NULL,

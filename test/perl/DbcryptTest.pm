@@ -19,7 +19,7 @@ use Time::HiRes ();
 
 our @EXPORT = qw(new_node key_file write_key_file key_hex key_id key_base64 secret_key
   key_spellings new_session run_sql start_sql finish_sql wait_for_setting
-  psql_error client client_available decrypt_all_ok grep_files no_key_in_files_ok
+  psql_error application_sql client client_available decrypt_all_ok grep_files no_key_in_files_ok
   server_process kill_server kill_process wait_for_crash soak);
 
 # True when the long loops should run.
@@ -175,6 +175,13 @@ sub psql_error
 	my $database = delete $opts{database} // 'postgres';
 	my ($rc, $out, $err) = $node->psql($database, $sql, %opts);
 	return $err;
+}
+
+# The statements that make an application's tables, as its migrations do.
+sub application_sql
+{
+	my ($name) = @_;
+	return slurp_file("$FindBin::RealBin/../applications/$name.sql");
 }
 
 # Whether the independent program of test/clients can run here.

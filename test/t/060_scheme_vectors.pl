@@ -116,7 +116,8 @@ for my $v (load('tooljet'))
 	vector('tooljet', $v, scheme => 'tooljet', key => $v->{key},
 		options => { table => $v->{hkdf_table}, attribute => $v->{hkdf_column} },
 		columns => [ [ 'v text', text_sql(utf8_of($v->{ciphertext})) ] ],
-		expect => $v->{valid} ? 'good' : 'bad');
+		# ToolJet leaves the empty string in some columns.
+		expect => ($v->{ciphertext} // 'x') eq '' ? 'empty' : $v->{valid} ? 'good' : 'bad');
 }
 for my $v (load('gitlab'))
 {

@@ -192,6 +192,19 @@ like(psql_error($node, "SET lock_timeout = '1s'; UPDATE dbcrypt_keys SET revoked
 $session->query_safe('ROLLBACK');
 $session->quit;
 
+### blank strings, which Coder leaves without a key id, are no finding and stay blank
+
+$node->safe_psql('postgres', q{
+	CREATE TABLE mcp_server_configs (id int PRIMARY KEY, api_key_value text NOT NULL DEFAULT '',
+		api_key_value_key_id text REFERENCES dbcrypt_keys (active_key_digest));
+	INSERT INTO mcp_server_configs VALUES (1, '', NULL), (2, '', NULL), (3, 'plain', NULL);
+});
+is($node->safe_psql('postgres', 'SELECT * FROM dbcrypt.dbcrypt_adopt_coder()'), 'mcp_server_configs|api_key_value|0|f', 'the new table is adopted');
+is($node->safe_psql('postgres', q{SELECT state, "values" FROM dbcrypt.dbcrypt_verify('mcp_server_configs', 'api_key_value')}), 'not encrypted|1', 'what is not blank is plaintext');
+is($node->safe_psql('postgres', q{SELECT * FROM dbcrypt.dbcrypt_rotate('mcp_server_configs', 'api_key_value')}), '3|1|2|0', 'which alone is encrypted');
+is($node->safe_psql('postgres', q{SELECT id FROM mcp_server_configs WHERE api_key_value = '' AND api_key_value_key_id IS NULL}), "1\n2", 'the blank ones are blank');
+$node->safe_psql('postgres', 'DROP TABLE mcp_server_configs');
+
 ### dump and restore keep what is registered
 
 my $dump = $node->basedir . '/dump';

@@ -22,8 +22,7 @@ $node->start;
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION dbcrypt;
 	SELECT dbcrypt_register_keys();
-	CREATE TABLE secrets (username text, name text, ciphertext bytea NOT NULL, nonce bytea NOT NULL, version int NOT NULL DEFAULT 1,
-		wrapped_dek bytea, kek_id text, PRIMARY KEY (username, name));
+} . application_sql('containarium') . q{
 	CREATE TABLE plain AS SELECT 'üser/' || i % 17 AS username, 'KEY_' || i AS name,
 		CASE WHEN i % 40 = 0 THEN '' WHEN i % 41 = 0 THEN repeat('long', 5000) ELSE 'värde ' || i END AS plaintext
 		FROM generate_series(1, 400) i;
@@ -33,8 +32,8 @@ my $rows = $node->safe_psql('postgres', q{SELECT json_build_object('username', u
 my $sealed = client('seal', 'containarium', $old, $rows);
 $node->safe_psql('postgres', "CREATE TABLE sealed (j jsonb);\nCOPY sealed FROM STDIN;\n$sealed\\.\n");
 $node->safe_psql('postgres', q{
-	INSERT INTO secrets SELECT j->>'username', j->>'name', decode(j->>'value', 'hex'), decode(j->>'companion', 'hex') FROM sealed;
-	INSERT INTO secrets SELECT 'kms', i::text, 'theirs', 'theirs', 3, 'wrapped', 'kek' FROM generate_series(1, 5) i;
+	INSERT INTO secrets (username, name, ciphertext, nonce) SELECT j->>'username', j->>'name', decode(j->>'value', 'hex'), decode(j->>'companion', 'hex') FROM sealed;
+	INSERT INTO secrets (username, name, ciphertext, nonce, version, wrapped_dek, kek_id) SELECT 'kms', i::text, 'theirs', 'theirs', 3, 'wrapped', 'kek' FROM generate_series(1, 5) i;
 	CREATE TABLE before AS SELECT * FROM secrets;
 	SELECT dbcrypt_adopt('secrets', 'ciphertext', 'containarium');
 });
@@ -52,6 +51,20 @@ is($node->safe_psql('postgres', "CREATE TEMP TABLE opened (j jsonb);\nCOPY opene
 	. q{SELECT count(*) FROM opened JOIN plain ON username = j->>'username' AND name = j->>'name'
 		WHERE convert_from(decode(j->>'plaintext', 'hex'), 'UTF8') = plaintext}),
 	400, 'Containarium reads every value with the new key alone');
+
+### in place: convert_to() gives the same bytes in every session
+
+my $third = secret_key('containarium 3');
+write_key_file(key_file($node), $third, $new);
+$node->safe_psql('postgres', 'SELECT dbcrypt_register_keys()');
+like($node->safe_psql('postgres', q{CALL dbcrypt_rotate_in_place('secrets', 'ciphertext')}), qr/^\d+\|\d+\|\d+\|\d+\|\d+\|\d+\|0$/, 'rotated within the rows');
+is($node->safe_psql('postgres', q{SELECT key_id, state, "values" FROM dbcrypt_verify('secrets', 'ciphertext')}), key_id($third) . '|primary|400', 'every value is under the third key');
+write_key_file(key_file($node), $third);
+$stored = $node->safe_psql('postgres', q{SELECT json_build_object('username', username, 'name', name,
+	'value', encode(ciphertext, 'hex'), 'companion', encode(nonce, 'hex')) FROM secrets WHERE wrapped_dek IS NULL});
+client('open', 'containarium', $third, $stored);
+pass('and Containarium opens them with it alone');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM secrets s JOIN before b USING (username, name) WHERE s = b}), 5, 'rows of the KMS are as they were');
 $node->stop;
 
 done_testing();

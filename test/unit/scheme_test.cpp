@@ -330,6 +330,16 @@ TEST(ToolJetVectors, OpenRotateAndSpell)
 						  octets(v.at("hkdf_table")),
 						  octets(v.at("hkdf_column") + "_ciphertext")};
 		const Row row{octets(v.at("ciphertext")), {}};
+		if (row.value->empty())
+		{
+			/* ToolJet leaves it empty in some columns; its cipher refuses it. */
+			Octets plaintext;
+			const auto cell = row.cell();
+			EXPECT_EQ(dbcrypt_scheme_inspect(scheme("tooljet"), &cell), DBCRYPT_CELL_EMPTY);
+			EXPECT_EQ(open("tooljet", TestRing(v.at("key")), place, row, &plaintext),
+					  DBCRYPT_NOT_AN_ENVELOPE);
+			continue;
+		}
 		check("tooljet", v.at("key"), place, row, v);
 		if (v.at("valid") != "true")
 			continue;
@@ -760,19 +770,38 @@ TEST(EveryScheme, WhatNamesThePrimaryKeyIsLeftUnopened)
 TEST(Coder, PlaintextIsEncryptedByRotation)
 {
 	TestRing ring(hex_key(0x61));
-	for (const char *plaintext : {"not encrypted", ""})
-		for (const Companion &companion : {Companion(), Companion(Octets())})
-		{
-			Row rotated;
-			bool changed = false;
-			ASSERT_EQ(rotate("coder", ring, {}, {octets(plaintext), companion}, &rotated, &changed),
-					  DBCRYPT_OK);
-			EXPECT_TRUE(changed);
-			EXPECT_EQ(rotated.companion, octets("864f702"));
-			Octets opened;
-			EXPECT_EQ(open("coder", ring, {}, rotated, &opened), DBCRYPT_OK);
-			EXPECT_EQ(text(opened), plaintext);
-		}
+	for (const Companion &companion : {Companion(), Companion(Octets())})
+	{
+		Row rotated;
+		bool changed = false;
+		ASSERT_EQ(
+			rotate("coder", ring, {}, {octets("not encrypted"), companion}, &rotated, &changed),
+			DBCRYPT_OK);
+		EXPECT_TRUE(changed);
+		EXPECT_EQ(rotated.companion, octets("864f702"));
+		Octets opened;
+		EXPECT_EQ(open("coder", ring, {}, rotated, &opened), DBCRYPT_OK);
+		EXPECT_EQ(text(opened), "not encrypted");
+	}
+}
+
+TEST(Coder, BlankPlaintextStaysBlank)
+{
+	TestRing ring(hex_key(1));
+	for (const Companion &companion : {Companion(), Companion(Octets())})
+	{
+		const Row blank{Octets(), companion};
+		const auto cell = blank.cell();
+		EXPECT_EQ(dbcrypt_scheme_inspect(scheme("coder"), &cell), DBCRYPT_CELL_EMPTY);
+		Row rotated;
+		bool changed = true;
+		EXPECT_EQ(rotate("coder", ring, {}, blank, &rotated, &changed), DBCRYPT_OK);
+		EXPECT_FALSE(changed);
+	}
+	/* With a key id it is a value, and not a good one. */
+	const Row named{Octets(), octets("864f702")};
+	const auto cell = named.cell();
+	EXPECT_EQ(dbcrypt_scheme_inspect(scheme("coder"), &cell), DBCRYPT_CELL_ENCRYPTED);
 }
 
 TEST(Coder, KeyIdsAreExact)

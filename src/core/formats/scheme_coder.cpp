@@ -4,7 +4,8 @@
  *
  * Value: base64 of nonce || ciphertext || tag under the key itself. Companion:
  * the first 7 hex digits of SHA-256("aes256gcm" || key); NULL or '' says that
- * the value is plaintext.
+ * the value is plaintext. An empty plaintext stays so: some of Coder's columns are
+ * never encrypted when blank.
  */
 #include <cstring>
 
@@ -44,8 +45,9 @@ public:
 	{
 		if (cell.value == nullptr)
 			return DBCRYPT_CELL_NULL;
-		return cell.companion == nullptr || cell.companion_size == 0 ? DBCRYPT_CELL_PLAINTEXT
-																	 : DBCRYPT_CELL_ENCRYPTED;
+		if (cell.companion != nullptr && cell.companion_size > 0)
+			return DBCRYPT_CELL_ENCRYPTED;
+		return cell.value_size == 0 ? DBCRYPT_CELL_EMPTY : DBCRYPT_CELL_PLAINTEXT;
 	}
 
 	bool names_are_shared(const Keyring &keyring) const override

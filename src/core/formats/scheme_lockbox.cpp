@@ -4,7 +4,8 @@
  *
  * Value: nonce || ciphertext || tag, in text columns as base64. The key is
  * HKDF-SHA384 (RFC 5869) of the keyring's key, with salt = table and info = 32 bytes
- * B4 || attribute. attribute is the name of the ciphertext column.
+ * B4 || attribute. attribute is the name of the ciphertext column. ToolJet encrypts the
+ * empty string in some places and leaves it empty in others: each stays as it is.
  */
 #include <vector>
 
@@ -41,7 +42,7 @@ constexpr dbcrypt_scheme_traits tooljet_traits = {
 	.aad = false,
 	.hkdf = true,
 	.names_key = false,
-	.keeps_empty = false,
+	.keeps_empty = true,
 	.deterministic = false,
 	.default_aad = nullptr,
 	.foreign_key_column = nullptr,

@@ -34,7 +34,7 @@ typedef struct dbcrypt_scheme_traits
 	bool aad;			/* values may be bound to AAD; otherwise AAD is ignored */
 	bool hkdf;			/* the key depends on dbcrypt_context's table and attribute */
 	bool names_key;		/* value or companion names the key; otherwise all are tried */
-	bool keeps_empty;	/* the empty value is stored as it is, not encrypted */
+	bool keeps_empty;	/* an empty value stays as it is, not encrypted */
 	bool deterministic; /* the same plaintext and key give the same value */
 
 	/* SQL over the row, for a column that is adopted without options; NULL for none. */

@@ -10,30 +10,25 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "nodes/execnodes.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/snapmgr.h"
-#include "utils/tuplestore.h"
+#include "utils/rel.h"
 
 #include "applications/adopt.h"
+#include "applications/adopt_read.h"
 #include "columns/opening.h"
 #include "columns/options.h"
 #include "columns/registry.h"
 #include "columns/target.h"
 #include "core/api/scheme.h"
 #include "keys/session_keyring.h"
-#include "rows/column_scan.h"
 #include "support/arguments.h"
 #include "support/catalog.h"
 #include "support/compat.h"
 #include "support/errors.h"
-#include "values/codec_inspect.h"
+#include "support/subtransaction.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_adopt);
-
-/* How many values must decrypt before a column is adopted. */
-#define SAMPLE_VALUES 1000
 
 /* The option that names the companion column, and that column's default name. */
 static const struct
@@ -138,97 +133,6 @@ default_options(TargetColumn *target)
 }
 
 /*
- * Whether the row's companion is an iv of AES-CBC: 16 bytes, or their base64 and a
- * line feed. GCM's has 12.
- */
-static bool
-looks_like_cbc(ColumnScan *scan)
-{
-	bool isnull;
-	Datum iv;
-
-	if (scan->codec.companion_attnum == InvalidAttrNumber)
-		return false;
-	iv = slot_getattr(scan->row, scan->codec.companion_attnum, &isnull);
-	if (isnull)
-		return false;
-	return VARSIZE_ANY_EXHDR(PG_DETOAST_DATUM_PACKED(iv)) ==
-		   (scan->codec.encoding == DBCRYPT_ENCODING_BINARY ? 16 : 25);
-}
-
-/* What is known of the sample so far. */
-typedef struct Sample
-{
-	const char *column;
-	int decrypted; /* values */
-	bool bad;	   /* the row at work has a value that does not decrypt */
-} Sample;
-
-/* Counts a value of the row at work, as a ValueVisitor. */
-static void
-sample_value(void *arg, ValueState state, const char *key_id)
-{
-	Sample *sample = arg;
-
-	if (state == STATE_PRIMARY || state == STATE_OLD)
-		sample->decrypted++;
-	else if (state != STATE_PLAINTEXT)
-		sample->bad = true;
-}
-
-/* Refuses to adopt a column because of a value of the row at work. */
-pg_noreturn static void
-refuse_row(ColumnScan *scan, const char *column)
-{
-	bool cbc = looks_like_cbc(scan);
-
-	ereport(
-		ERROR,
-		(errcode(ERRCODE_DATA_EXCEPTION),
-		 errmsg("cannot adopt column \"%s\" of table \"%s\": a value does not decrypt", column,
-				RelationGetRelationName(scan->rel)),
-		 errdetail("Table %s, row (%u,%u).%s", scan->table_name,
-				   ItemPointerGetBlockNumber(&scan->tid), ItemPointerGetOffsetNumber(&scan->tid),
-				   cbc ? " Its iv is one of AES-256-CBC, which has no authentication: whether "
-						 "a key is right cannot be told."
-					   : ""),
-		 cbc ? errhint("Let the application encrypt the column with AES-256-GCM first.")
-			 : errhint("See that the application's key is in dbcrypt.key_file and that the "
-					   "options are right.")));
-}
-
-/* Decrypts the values of one row; refuses one that does not decrypt. */
-static bool
-sample_row(ColumnScan *scan, void *arg)
-{
-	Sample *sample = arg;
-
-	codec_examine(&scan->codec, scan->row, sample_value, sample);
-	if (sample->bad)
-		refuse_row(scan, sample->column);
-	return sample->decrypted < SAMPLE_VALUES;
-}
-
-/* Refuses a relation of whose first values one does not decrypt with the ring's keys. */
-static void
-check_sample(Relation rel, const TargetColumn *target)
-{
-	const dbcrypt_scheme_traits *traits = dbcrypt_scheme_traits_of(target->scheme);
-	ColumnScan scan;
-	Sample sample = {.column = target->name};
-
-	column_scan_begin(&scan, rel, target);
-	if (scan.codec.encoding == DBCRYPT_ENCODING_TEXT ? !traits->text : !traits->binary)
-		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-						errmsg("column \"%s\" of table \"%s\" is not %s", target->name,
-							   RelationGetRelationName(rel), traits->text ? "text" : "bytea"),
-						errdetail("Values of scheme %s are %s.", traits->name,
-								  traits->text ? "text" : "bytea")));
-	column_scan_rows(&scan, GetActiveSnapshot(), sample_row, &sample);
-	column_scan_end(&scan);
-}
-
-/*
  * Refuses a caller who may not decrypt: what a key opens in another application's form
  * tells of the plaintext, by yes or no, and by a nonce that is made of it.
  */
@@ -246,9 +150,11 @@ check_may_decrypt(Relation rel, const TargetColumn *target)
 				 errdetail("Only a role with EXECUTE on dbcrypt_decrypt() may adopt columns.")));
 }
 
-void
+AdoptedValues
 adopt_column(TargetColumn *target)
 {
+	AdoptedValues values;
+	List *members;
 	ListCell *cell;
 
 	column_check_owner(target->relid);
@@ -263,25 +169,45 @@ adopt_column(TargetColumn *target)
 	if (get_rel_persistence(target->relid) == RELPERSISTENCE_TEMP)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("columns of temporary tables cannot be adopted")));
-	foreach(cell, target_open(target, RowExclusiveLock, "adopt"))
-	{
+	members = target_open(target, RowExclusiveLock, "adopt");
+	foreach(cell, members)
 		check_may_decrypt(lfirst(cell), target);
-		check_sample(lfirst(cell), target);
+	values = adopt_read(members, target);
+	foreach(cell, members)
 		relation_close(lfirst(cell), NoLock);
-	}
 	SPI_connect();
 	column_register(target);
 	SPI_finish();
+	return values;
 }
 
-void
-adopt_return_column(FunctionCallInfo fcinfo, const TargetColumn *target)
+/* A column to be adopted, and what was read of it. */
+typedef struct Attempt
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Datum values[2] = {ObjectIdGetDatum(target->relid), name_datum(target->name)};
-	bool nulls[2] = {false};
+	TargetColumn *target;
+	AdoptedValues values;
+} Attempt;
 
-	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+/* Adopts it, in a subtransaction. */
+static void
+run_attempt(void *arg)
+{
+	Attempt *attempt = arg;
+
+	attempt->values = adopt_column(attempt->target);
+}
+
+char *
+adopt_try(TargetColumn *target, bool keep, AdoptedValues *values)
+{
+	Attempt attempt = {.target = target};
+	ErrorData *error = keep ? subtransaction_run(run_attempt, &attempt)
+							: subtransaction_undo(run_attempt, &attempt);
+
+	if (error && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		ReThrowError(error);
+	*values = attempt.values;
+	return error ? error_line(error) : NULL;
 }
 
 /* dbcrypt_adopt("table" regclass, "column" name, scheme text, options jsonb) */
@@ -289,6 +215,8 @@ Datum
 dbcrypt_adopt(PG_FUNCTION_ARGS)
 {
 	TargetColumn target = target_from_arguments(fcinfo);
+	AdoptedValues adopted;
+	Datum values[2];
 
 	PreventCommandDuringRecovery("dbcrypt_adopt()");
 	PreventCommandIfReadOnly("dbcrypt_adopt()");
@@ -298,6 +226,8 @@ dbcrypt_adopt(PG_FUNCTION_ARGS)
 						errmsg("columns of scheme native are not adopted"),
 						errhint("Use dbcrypt_register_column().")));
 	read_options(PG_GETARG_JSONB_P(3), &target);
-	adopt_column(&target);
-	PG_RETURN_VOID();
+	adopted = adopt_column(&target);
+	values[0] = Int64GetDatum(adopted.opened);
+	values[1] = BoolGetDatum(adopted.sampled);
+	PG_RETURN_DATUM(result_row(fcinfo, values, lengthof(values)));
 }

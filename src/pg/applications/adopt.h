@@ -7,17 +7,19 @@
 
 #include "postgres.h"
 
-#include "fmgr.h"
-
+#include "applications/adopt_read.h"
 #include "columns/target.h"
 
 /*
- * Registers a column of another application's scheme. Refuses one of whose first
- * values one does not decrypt. Needs no SPI.
+ * Registers a column of another application's scheme, and says what it has read of it.
+ * Refuses one of whose values one does not decrypt. Needs no SPI.
  */
-extern void adopt_column(TargetColumn *target);
+extern AdoptedValues adopt_column(TargetColumn *target);
 
-/* Adds a column to the rows that a set-returning function of adopted columns returns. */
-extern void adopt_return_column(FunctionCallInfo fcinfo, const TargetColumn *target);
+/*
+ * The same in a subtransaction, which is undone unless keep is set. NULL, or why the
+ * column cannot be adopted, in one line.
+ */
+extern char *adopt_try(TargetColumn *target, bool keep, AdoptedValues *values);
 
 #endif

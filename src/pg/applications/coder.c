@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/tuplestore.h"
 
 #include "applications/adopt.h"
 #include "columns/application_catalog.h"
@@ -23,6 +24,8 @@
 #include "support/arguments.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_adopt_coder);
+
+#define NRESULTS 4
 
 /* The one catalog of Coder's keys in the database; refuses none and more than one. */
 static Oid
@@ -99,6 +102,17 @@ value_column(Oid relid, const char *companion)
 							"first.")));
 }
 
+/* Returns the row of a column that was adopted. */
+static void
+put_column(ReturnSetInfo *result, const TargetColumn *target, AdoptedValues adopted)
+{
+	Datum values[NRESULTS] = {ObjectIdGetDatum(target->relid), name_datum(target->name),
+							  Int64GetDatum(adopted.opened), BoolGetDatum(adopted.sampled)};
+	bool nulls[NRESULTS] = {false};
+
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
 /*
  * dbcrypt_adopt_coder(keys regclass): adopts every column whose key ids refer to
  * the catalog, so that none is forgotten; returns those.
@@ -106,6 +120,7 @@ value_column(Oid relid, const char *companion)
 Datum
 dbcrypt_adopt_coder(PG_FUNCTION_ARGS)
 {
+	ReturnSetInfo *result;
 	Oid catalog;
 	ListCell *cell;
 
@@ -116,7 +131,7 @@ dbcrypt_adopt_coder(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
 						errmsg("table \"%s\" is not a catalog of Coder's keys",
 							   get_rel_name(catalog) ? get_rel_name(catalog) : "?")));
-	(void) result_set(fcinfo, 2);
+	result = result_set(fcinfo, NRESULTS);
 	foreach(cell, foreign_keys(catalog))
 	{
 		ForeignKey *key = lfirst(cell);
@@ -129,8 +144,7 @@ dbcrypt_adopt_coder(PG_FUNCTION_ARGS)
 		if (is_companion(key->relid, target.options.companion))
 			continue;
 		target.name = value_column(key->relid, target.options.companion);
-		adopt_column(&target);
-		adopt_return_column(fcinfo, &target);
+		put_column(result, &target, adopt_column(&target));
 	}
 	return (Datum) 0;
 }

@@ -191,6 +191,38 @@ inputs_of_column(Relation rel, AttrNumber attnum, const TargetColumn *target)
 }
 
 /*
+ * Refuses a column, or its companion, that is the companion of another column: a rotation
+ * of one would change what the other's values are opened with.
+ */
+static void
+check_companions_differ(Relation rel, AttrNumber attnum, AttrNumber companion,
+						const TargetColumn *other)
+{
+	const char *name = RelationGetRelationName(rel);
+	AttrNumber taken;
+
+	if (other->options.companion == NULL)
+		return;
+	taken = get_attnum(RelationGetRelid(rel), other->options.companion);
+	if (taken == attnum)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("column \"%s\" of table \"%s\" is the companion column of column "
+							   "\"%s\"",
+							   other->options.companion, name, other->name)));
+	if (taken == companion && companion != InvalidAttrNumber)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("columns \"%s\" and \"%s\" of table \"%s\" have the same companion "
+							   "column \"%s\"",
+							   get_attname(RelationGetRelid(rel), attnum, false), other->name, name,
+							   other->options.companion),
+						errdetail("It belongs to the values of one column: a rotation of the other "
+								  "would make these unreadable."),
+						errhint("Name the companion column that each has in its option, or call "
+								"dbcrypt_unregister_column() for the one that was registered by "
+								"mistake.")));
+}
+
+/*
  * Refuses a column that an expression of another registered column reads, its AAD for
  * one: after a change the other's values could not be decrypted. Looks at the columns
  * of this table and of its parents. companion is the column's companion column, or 0.
@@ -211,13 +243,7 @@ check_not_read(Relation rel, AttrNumber attnum, AttrNumber companion)
 		if (other_attnum <= 0 || other_attnum == attnum ||
 			!list_member_oid(column_members(other->relid, NoLock), RelationGetRelid(rel)))
 			continue;
-		if (other->options.companion &&
-			get_attnum(RelationGetRelid(rel), other->options.companion) == attnum)
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("column \"%s\" of table \"%s\" is the companion column of column \"%s\"",
-						other->options.companion, RelationGetRelationName(rel), other->name)));
+		check_companions_differ(rel, attnum, companion, other);
 		if (bms_overlap(inputs_of_column(rel, other_attnum, other), changed))
 			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 							errmsg("column \"%s\" of table \"%s\" is read by an expression of "

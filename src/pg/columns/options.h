@@ -20,7 +20,7 @@ typedef struct ColumnOptions
 	char *attribute;			/* HKDF attribute, "_ciphertext" included */
 	char *attribute_expression; /* the same, over the row */
 	char *where;				/* predicate: which rows hold values */
-	char *json;					/* $.path, or ILIKE pattern of field names */
+	char *json;					/* $.path, or ILIKE pattern of top-level names */
 	List *ignore_triggers;		/* of char *: triggers that copy rows and are accepted */
 } ColumnOptions;
 

@@ -184,6 +184,32 @@ compare_rows(const ListCell *a, const ListCell *b)
 	return order ? order : strcmp(left->name, right->name);
 }
 
+/*
+ * Finds columns of one table with one companion column, as a restored registry may have
+ * them: a rotation of one would make the other's values unreadable.
+ */
+static void
+find_shared_companions(const List *rows)
+{
+	ListCell *a;
+	ListCell *b;
+
+	foreach(a, rows)
+		foreach(b, rows)
+		{
+			TargetColumn *column = &((RegistryRow *) lfirst(a))->column;
+			const TargetColumn *other = &((RegistryRow *) lfirst(b))->column;
+
+			if (column != other && column->problem == NULL && OidIsValid(column->relid) &&
+				column->relid == other->relid && column->attnum != other->attnum &&
+				column->options.companion && other->options.companion &&
+				strcmp(column->options.companion, other->options.companion) == 0)
+				column->problem =
+					psprintf("column \"%s\" is registered with the same companion column \"%s\"",
+							 other->name, other->options.companion);
+		}
+}
+
 List *
 registry_rows(bool whole)
 {
@@ -204,6 +230,8 @@ registry_rows(bool whole)
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	list_sort(rows, compare_rows);
+	if (whole)
+		find_shared_companions(rows);
 	return rows;
 }
 

@@ -27,9 +27,9 @@ typedef struct RegistryRow
 } RegistryRow;
 
 /* What to do about a row with a problem. */
-#define REGISTRY_PROBLEM_HINT                                                                     \
-	"Correct the row's names in dbcrypt_columns, or delete the row if no value of the column is " \
-	"left."
+#define REGISTRY_PROBLEM_HINT                                                                      \
+	"Correct the row in dbcrypt_columns, or delete the row of a column that has no value left or " \
+	"was registered by mistake."
 
 /*
  * The registered columns in order of table OID and column number, those with a

@@ -28,13 +28,17 @@ typedef struct FieldSearch
 	const char *copied; /* place in lexed: the text before it is in output already */
 } FieldSearch;
 
-/* A path ($.a.b) names fields exactly; anything else is an ILIKE pattern for names. */
+/*
+ * A path ($.a.b) names fields exactly; anything else is an ILIKE pattern for the names of
+ * fields of the top level.
+ */
 static bool
 field_matches(FieldSearch *search, const char *name)
 {
 	if (search->pattern[0] == '$')
 		return strcmp(search->pattern, search->path.data) == 0;
-	return DatumGetBool(DirectFunctionCall2Coll(texticlike, DEFAULT_COLLATION_OID,
+	return search->lex->lex_level == 1 &&
+		   DatumGetBool(DirectFunctionCall2Coll(texticlike, DEFAULT_COLLATION_OID,
 												CStringGetTextDatum(name),
 												CStringGetTextDatum(search->pattern)));
 }

@@ -12,8 +12,8 @@ typedef char *(*JsonFieldReplace)(void *arg, const char *name, const char *value
 
 /*
  * Returns a JSON text with the values of the string fields that pattern names
- * replaced; NULL if none was. Pattern: $.path.to.field, or an ILIKE pattern for field
- * names.
+ * replaced; NULL if none was. Pattern: $.path.to.field, or an ILIKE pattern for the
+ * names of fields of the top level.
  */
 extern text *json_fields_replace(text *json, const char *pattern, JsonFieldReplace replace,
 								 void *arg);
