@@ -84,6 +84,7 @@ report() # what, unit, this, other, "faster" (other/this, at least) or "slower" 
 . "$root/test/bench/schemes.sh"
 . "$root/test/bench/ways.sh"
 . "$root/test/bench/census.sh"
+. "$root/test/bench/tooljet.sh"
 
 # ---- the run ----
 
@@ -114,6 +115,7 @@ sql "CREATE TABLE plain_pgp AS SELECT p FROM plain LIMIT $pgp_values"
 sql "CREATE TABLE sealed_pgp AS SELECT pgp_sym_encrypt_bytea(p, 'password') AS e FROM plain_pgp"
 schemes_prepare
 census_prepare
+tooljet_prepare
 sql "VACUUM ANALYZE"
 sql "CHECKPOINT"
 warm="SELECT sum(length(dbcrypt_decrypt(dbcrypt_encrypt('x'::bytea)))),
@@ -145,6 +147,7 @@ for round in $(seq "$rounds"); do
 	schemes_round
 	ways_round
 	census_round
+	tooljet_round
 done
 small_memory=$(rotation_memory $((rows / 10)))
 large_memory=$(rotation_memory "$rows")
@@ -167,6 +170,7 @@ report "dbcrypt_rotate, against UPDATE SET c = c || ''" ms "$(median rotate)" "$
 ways_report
 schemes_report
 census_report
+tooljet_report
 awk -v small="$small_memory" -v large="$large_memory" -v rows="$rows" 'BEGIN {
 	printf "memory of a rotation: %d kB for %d rows, %d kB for %d rows; goal: at most 1 MB more  %s\n",
 		small, rows / 10, large, rows, large - small <= 1024 ? "ok" : "MISS" }'
