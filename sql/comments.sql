@@ -1,4 +1,4 @@
--- Every object of the extension says what it is in \dx+ and \df+: one sentence in
+-- Every object of the extension says what it is, in \df+ and elsewhere: one sentence in
 -- lower case, without a full stop, like PostgreSQL's own.
 CREATE EXTENSION dbcrypt;
 CREATE TEMPORARY VIEW members AS

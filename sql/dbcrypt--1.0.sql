@@ -347,7 +347,7 @@ GRANT EXECUTE ON FUNCTION dbcrypt_loaded_keys(), dbcrypt_progress_rows(), dbcryp
 GRANT EXECUTE ON FUNCTION dbcrypt_census(regclass) TO pg_read_all_data;
 
 ---------------------------------------------------------------------
--- What \dx+, \df+ and \d+ say
+-- What \df+, \dt+, \dv+ and \dy+ say
 ---------------------------------------------------------------------
 
 COMMENT ON FUNCTION dbcrypt_encrypt(text, text) IS 'encrypt text under the primary key, bound to the AAD';
