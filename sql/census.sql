@@ -38,6 +38,11 @@ INSERT INTO within VALUES
 	('two', dbcrypt_encrypt('x') || ',' || dbcrypt_encrypt('y'), NULL),
 	('line breaks', encode(dbcrypt_encrypt(convert_to(repeat('x', 200), 'UTF8')), 'base64'), NULL),
 	('escaped', 'a' || replace('dbc1Af////////AA', '/', '\/'), NULL),
+	('escaped as .NET does', to_jsonb('{"a":"' || replace('dbc1Af++++++++AA', '+', '\u002B') || '"}')::text, NULL),
+	('in a URL', '?a=' || replace('dbc1Af//////++AA', '/', '%2F'), NULL),
+	('in HTML', replace('dbc1Af//////++AA', '+', '&#43;'), NULL),
+	('URL-safe', 'dbc1Af_______-AA', NULL),
+	('lines of ten', regexp_replace(dbcrypt_encrypt('x'), '(.{10})', E'\\1\n', 'g'), NULL),
 	('text in bytea', NULL, convert_to('a: ' || dbcrypt_encrypt('x'), 'UTF8')),
 	('start of bytea', NULL, dbcrypt_encrypt('x'::bytea)),
 	('cut off', left(dbcrypt_encrypt('x'), 30), substr(dbcrypt_encrypt('x'::bytea), 1, 20)),
@@ -48,10 +53,12 @@ SELECT "column", key_id, state, "values", examples FROM dbcrypt_census('within')
 CREATE TYPE pair AS (n int, t text, b bytea);
 CREATE DOMAIN secret AS text;
 CREATE DOMAIN secrets AS secret[];
-CREATE TABLE nested (ts text[], bs bytea[], p pair, ps pair[], d secret, ds secrets, r int4range, m numeric);
+CREATE TABLE nested (ts text[], bs bytea[], p pair, ps pair[], d secret, ds secrets, r int4range, m numeric,
+	n name, ns name[], u uuid);
 INSERT INTO nested VALUES (ARRAY['x', NULL, dbcrypt_encrypt('x')], ARRAY['x', NULL, dbcrypt_encrypt('x'::bytea)],
 	(1, dbcrypt_encrypt('x'), dbcrypt_encrypt('x'::bytea)), ARRAY[NULL, (1, NULL, dbcrypt_encrypt('x'::bytea))::pair],
-	dbcrypt_encrypt('x'), ARRAY[dbcrypt_encrypt('x')], '[1,2]', 1);
+	dbcrypt_encrypt('x'), ARRAY[dbcrypt_encrypt('x')], '[1,2]', 1, dbcrypt_encrypt('x'), ARRAY[dbcrypt_encrypt('x')],
+	gen_random_uuid());
 SELECT "column", key_id, state, "values", examples FROM dbcrypt_census('nested');
 
 -- Long values: out of line, compressed, both.

@@ -2,8 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "api/search.h"
@@ -60,6 +62,69 @@ TEST(Search, FindsEverySpelling)
 			  (std::vector<Found>{{0, key_id}, {16, key_id}, {32, key_id}}));
 }
 
+// The header with one character, or each, replaced by what a program makes of it.
+std::string
+spelled(size_t at, const std::string &before, const std::string &after)
+{
+	std::string text;
+	for (size_t i = 0; i < base64.size(); i++)
+	{
+		char digits[8];
+		std::snprintf(digits, sizeof(digits), "%02x", static_cast<unsigned>(base64[i]));
+		text += at == i || at == std::string::npos ? before + digits + after
+												   : std::string(1, base64[i]);
+	}
+	return text;
+}
+
+TEST(Search, FindsEscapedCharacters)
+{
+	using Escape = std::pair<std::string, std::string>;
+	for (const auto &[before, after] :
+		 {Escape(R"(\u00)", ""), Escape(R"(\\u00)", ""), Escape(R"(\\\\u00)", ""),
+		  Escape(R"(\\\\\\\\u00)", ""), Escape("%", ""), Escape("%25", ""), Escape("%2525", ""),
+		  Escape("&#x", ";"), Escape("&amp;#x00", ";")})
+		for (size_t at = 0; at <= base64.size(); at++)
+			for (size_t blanks = 0; blanks < 12; blanks++)
+			{
+				const std::string text =
+					std::string(blanks, ' ') +
+					spelled(at < base64.size() ? at : std::string::npos, before, after) + "x";
+				ASSERT_EQ(search(text), (std::vector<Found>{{blanks, key_id}})) << text;
+			}
+	EXPECT_EQ(search("dbc1Af&#43;&#43;//%2F%2B&#47;&amp;#47;AA").size(), 1U);
+	EXPECT_EQ(search(R"(dbc1Af\u002b\u002B\/\\\/\\u002f///AA)").size(), 1U);
+	EXPECT_EQ(search("dbc1Af-___-___AA").size(), 1U);
+	EXPECT_EQ(search("dbc1Af-___-___AA"), search("dbc1Af+///+///AA"));
+}
+
+TEST(Search, FindsAHeaderInLines)
+{
+	for (const std::string &line_break :
+		 {std::string("\n"), std::string("\r\n"), std::string("\n\t "), std::string("=\r\n"),
+		  std::string("=\n"), std::string(R"(\n)"), std::string(R"(\r\n)"),
+		  std::string(R"(\\n)"), std::string("%0D%0A"), std::string("&#13;&#10;"),
+		  std::string("&#xa;"), std::string(R"(\u000a)")})
+		for (const auto &spelling : {base64, hex})
+			for (size_t width = 1; width < spelling.size(); width++)
+			{
+				std::string text = "x";
+				for (size_t at = 0; at < spelling.size(); at += width)
+					text += (at > 0 ? line_break : "") + spelling.substr(at, width);
+				ASSERT_EQ(search(text), (std::vector<Found>{{1, key_id}})) << text;
+			}
+}
+
+TEST(Search, FindsNoHeaderThatIsTooLong)
+{
+	const std::string longest = "dbc1" + std::string(DBCRYPT_LONGEST_HEADER - 16, '\n');
+	EXPECT_EQ(search(longest + "AXLNboQixAcA").size(), 1U);
+	EXPECT_TRUE(search(longest + "\nAXLNboQixAcA").empty());
+	EXPECT_TRUE(search(std::string(1000, '\\') + "u0064bc").empty());
+	EXPECT_EQ(search(std::string(20, '\\') + "u0064bc1AXLNboQixAcA"),
+			  (std::vector<Found>{{5, key_id}}));
+}
+
 TEST(Search, PassesOverWhatIsNoHeader)
 {
 	for (const std::string &text : {std::string(), std::string("dbc1"), std::string("75b735"),
@@ -68,7 +133,13 @@ TEST(Search, PassesOverWhatIsNoHeader)
 									std::string("dbc1AnLNboQixAcA"),		 // another algorithm
 									std::string("dbc1AXLNboQixA A"),		 // no base64
 									std::string("75b7350172cd6e8422c40701"), // another format
-									std::string("75b7350172cd6e8422c407g0")})
+									std::string("75b7350172cd6e8422c407g0"),
+									std::string(R"(\u0164bc1AXLNboQixAcA)"),
+									std::string(R"(\u006bc1AXLNboQixAcA)"), // no digit
+									std::string("&#100bc1AXLNboQixAcA"),		 // no end
+									std::string("&#x164;bc1AXLNboQixAcA"),
+									std::string("d\rbc1AXLNboQixAcA"), std::string("%6"),
+									std::string("&amp;#"), std::string("\\"), std::string("\\u006")})
 		EXPECT_TRUE(search(text).empty()) << text;
 }
 

@@ -22,8 +22,9 @@ typedef struct dbcrypt_found
 
 /*
  * Finds the first native envelope in a text from an offset on, written in base64 or hex;
- * false if there is none. Only its header must be whole. Takes time in proportion to
- * size. To find all, go on at found->end.
+ * false if there is none. Only its header must be whole; that may be broken into lines and
+ * escaped, see ../formats/envelope_search.h. Takes time in proportion to size. To find
+ * all, go on at found->end.
  */
 bool dbcrypt_search_envelope(const uint8_t *text, size_t size, size_t from,
 							 dbcrypt_found *found) DBCRYPT_NOEXCEPT;

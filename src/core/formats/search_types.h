@@ -7,6 +7,9 @@
 
 #include "value_types.h"
 
+/* The most bytes in which an envelope's header is found in a text, escapes included. */
+#define DBCRYPT_LONGEST_HEADER 256
+
 #define DBCRYPT_SAMPLE_VALUES 128
 #define DBCRYPT_SAMPLE_BYTES 64
 

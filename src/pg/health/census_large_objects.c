@@ -21,9 +21,6 @@
 #include "health/census_rows.h"
 #include "health/census_search.h"
 
-/* No header is longer: 24 hex digits, or 16 characters of base64 with 16 backslashes. */
-#define MAX_HEADER 32
-
 #define FETCH_ROWS 256
 
 /* The search in one large object after the other. */
@@ -33,7 +30,7 @@ typedef struct LargeObjectSearch
 	Oid loid;
 	int32 next_page;
 	size_t kept; /* bytes of the previous chunks, at the start of buffer */
-	uint8_t buffer[MAX_HEADER + LOBLKSIZE];
+	uint8_t buffer[DBCRYPT_LONGEST_HEADER + LOBLKSIZE];
 } LargeObjectSearch;
 
 /* Counts an envelope of the large object at work. */
@@ -72,7 +69,7 @@ search_chunk(LargeObjectSearch *search, Oid loid, int32 page, const uint8_t *dat
 	while (dbcrypt_search_envelope(search->buffer, size, found.end, &found))
 		if (found.end > search->kept)
 			count_envelope(search, found.key_id);
-	kept = Min(size, MAX_HEADER);
+	kept = Min(size, DBCRYPT_LONGEST_HEADER);
 	memmove(search->buffer, search->buffer + size - kept, kept);
 	search->kept = kept;
 }

@@ -26,6 +26,13 @@
 static const Oid no_text[] = {NUMERICOID, BITOID,	  VARBITOID,	 INETOID,	  CIDROID,
 							  PATHOID,	  POLYGONOID, INT2VECTOROID, OIDVECTOROID};
 
+/* Whether values of a type with a length as in pg_type have room for an envelope's text. */
+static bool
+has_room(int16 length)
+{
+	return length < 0 || length >= (int) dbcrypt_envelope_size(DBCRYPT_ENCODING_TEXT, 0);
+}
+
 /* How a type that is no domain is searched, its elements aside. */
 static SearchKind
 kind_of(Oid type)
@@ -49,7 +56,7 @@ kind_of(Oid type)
 		case TYPTYPE_BASE:
 		case TYPTYPE_RANGE:
 		case TYPTYPE_MULTIRANGE:
-			return get_typlen(type) == -1 ? SEARCH_BYTES : SEARCH_NOT;
+			return has_room(get_typlen(type)) ? SEARCH_BYTES : SEARCH_NOT;
 		default:
 			return type == RECORDOID ? SEARCH_COMPOSITE : SEARCH_NOT;
 	}
@@ -64,6 +71,7 @@ search_plan(SearchPlan *plan, Oid type)
 	type = getBaseType(type);
 	memset(plan, 0, sizeof(*plan));
 	plan->kind = kind_of(type);
+	plan->length = get_typlen(type);
 	element_type = plan->kind == SEARCH_BYTES ? get_element_type(type) : InvalidOid;
 	if (!OidIsValid(element_type))
 		return;
@@ -178,15 +186,37 @@ search_composite(Datum value, EnvelopeVisitor visit, void *arg)
 	}
 }
 
-void
-search_value(const SearchPlan *plan, Datum value, dbcrypt_sample *sample, EnvelopeVisitor visit,
+/* Visits what a value holds that is of one piece. */
+static void
+search_piece(const SearchPlan *plan, Datum value, dbcrypt_sample *sample, EnvelopeVisitor visit,
 			 void *arg)
 {
 	dbcrypt_encoding encoding =
 		plan->kind == SEARCH_BYTEA ? DBCRYPT_ENCODING_BINARY : DBCRYPT_ENCODING_TEXT;
-	struct varlena *bytes;
-	const uint8_t *data;
+	struct varlena *bytes = NULL;
+	const uint8_t *data = (const uint8_t *) DatumGetPointer(value);
+	size_t size;
 
+	if (plan->length == -1)
+	{
+		bytes = PG_DETOAST_DATUM_PACKED(value);
+		data = (const uint8_t *) VARDATA_ANY(bytes);
+		size = VARSIZE_ANY_EXHDR(bytes);
+	}
+	else
+		size = plan->length == -2 ? strlen(DatumGetCString(value)) : (size_t) plan->length;
+	if (plan->kind == SEARCH_BYTES)
+		search_bytes(data, size, visit, arg);
+	else if (!search_string(encoding, data, size, visit, arg) && sample)
+		dbcrypt_sample_add(sample, encoding, data, size);
+	if (bytes && (Pointer) bytes != DatumGetPointer(value))
+		pfree(bytes);
+}
+
+void
+search_value(const SearchPlan *plan, Datum value, dbcrypt_sample *sample, EnvelopeVisitor visit,
+			 void *arg)
+{
 	switch (plan->kind)
 	{
 		case SEARCH_NOT:
@@ -200,14 +230,7 @@ search_value(const SearchPlan *plan, Datum value, dbcrypt_sample *sample, Envelo
 		case SEARCH_TEXT:
 		case SEARCH_BYTEA:
 		case SEARCH_BYTES:
-			bytes = PG_DETOAST_DATUM_PACKED(value);
-			data = (const uint8_t *) VARDATA_ANY(bytes);
-			if (plan->kind == SEARCH_BYTES)
-				search_bytes(data, VARSIZE_ANY_EXHDR(bytes), visit, arg);
-			else if (!search_string(encoding, data, VARSIZE_ANY_EXHDR(bytes), visit, arg) && sample)
-				dbcrypt_sample_add(sample, encoding, data, VARSIZE_ANY_EXHDR(bytes));
-			if ((Pointer) bytes != DatumGetPointer(value))
-				pfree(bytes);
+			search_piece(plan, value, sample, visit, arg);
 			break;
 	}
 }

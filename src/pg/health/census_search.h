@@ -14,7 +14,7 @@ typedef enum SearchKind
 	SEARCH_NOT,		  /* cannot hold an envelope */
 	SEARCH_TEXT,	  /* a text */
 	SEARCH_BYTEA,	  /* bytea */
-	SEARCH_BYTES,	  /* text within other bytes: JSON, hstore, arrays of text, ... */
+	SEARCH_BYTES,	  /* text within other bytes: JSON, hstore, arrays of text, name, ... */
 	SEARCH_ARRAY,	  /* an array, element by element */
 	SEARCH_COMPOSITE, /* a row type, or record */
 } SearchKind;
@@ -23,6 +23,7 @@ typedef enum SearchKind
 typedef struct SearchPlan
 {
 	SearchKind kind;
+	int16 length;					 /* of the type, as pg_type has it */
 	struct SearchPlan *element_plan; /* SEARCH_ARRAY; otherwise NULL */
 } SearchPlan;
 
