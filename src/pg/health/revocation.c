@@ -181,6 +181,7 @@ dbcrypt_revoke_keys(PG_FUNCTION_ARGS)
 
 	rotation_check_call(fcinfo, "dbcrypt_revoke_keys");
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	search.context = CurrentMemoryContext;
 	wait_timeout = read_arguments(fcinfo, &search);
 	check_keys(search.key_ids);
 	if (search.registered_only)
@@ -207,7 +208,6 @@ dbcrypt_revoke_keys(PG_FUNCTION_ARGS)
 	commit();
 	older_transactions_wait(wait_timeout);
 	commit();
-	search.again = true;
 	revocation_search(&search);
 	PushActiveSnapshot(GetLatestSnapshot());
 	if (update_keys(search.key_ids, "revoked_at = coalesce(revoked_at, pg_catalog.now())",
@@ -253,7 +253,8 @@ Datum
 dbcrypt_revoke_key(PG_FUNCTION_ARGS)
 {
 	RevocationSearch search = {.accept = "have a superuser pass the places in accept to "
-										 "dbcrypt_revoke_keys()"};
+										 "dbcrypt_revoke_keys()",
+							   .context = CurrentMemoryContext};
 	char *key_id = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	char *others;
 

@@ -178,16 +178,32 @@ note_values(Obstacles *obstacles, const RevocationSearch *search, const CensusRo
 	add_place(obstacles, line.data);
 }
 
+/* Warns of a place, unless an earlier look has. */
+static void
+mention(RevocationSearch *search, const char *place, const char *warning)
+{
+	MemoryContext caller;
+	ListCell *cell;
+
+	foreach(cell, search->mentioned)
+		if (strcmp(lfirst(cell), place) == 0)
+			return;
+	caller = MemoryContextSwitchTo(search->context);
+	search->mentioned = lappend(search->mentioned, pstrdup(place));
+	MemoryContextSwitchTo(caller);
+	ereport(WARNING, (errmsg("%s", warning)));
+}
+
 /* Sorts a row of the census: passed over, in the way, or only worth a warning. */
 static void
-consider_row(Obstacles *obstacles, const RevocationSearch *search, const CensusRow *row)
+consider_row(Obstacles *obstacles, RevocationSearch *search, const CensusRow *row)
 {
 	if (row->state == CENSUS_LOOKS_ENCRYPTED)
 		return;
 	if (is_accepted(search, row))
-		ereport(search->again ? DEBUG1 : WARNING,
-				(errmsg("passed over as told: %s: %s%s%s", place_of(row), count_of(row),
-						row->key_id[0] ? " under key " : "", row->key_id)));
+		mention(search, psprintf("%s %s", place_of(row), row->key_id),
+				psprintf("passed over as told: %s: %s%s%s", place_of(row), count_of(row),
+						 row->key_id[0] ? " under key " : "", row->key_id));
 	else if (row->state != CENSUS_NOT_READABLE)
 		note_values(obstacles, search, row);
 	else if (row->registered)
@@ -197,7 +213,7 @@ consider_row(Obstacles *obstacles, const RevocationSearch *search, const CensusR
 									  row->detail[strlen(row->detail) - 1] == '.' ? "" : "."));
 	}
 	else
-		ereport(search->again ? DEBUG1 : WARNING, (errmsg("not looked at: %s", row->detail)));
+		mention(search, row->detail, psprintf("not looked at: %s", row->detail));
 }
 
 /*
@@ -312,7 +328,7 @@ check_columns(Obstacles *obstacles)
 }
 
 void
-revocation_search(const RevocationSearch *search)
+revocation_search(RevocationSearch *search)
 {
 	CensusRequest request = {
 		.key_ids = search->key_ids, .registered_only = search->registered_only, .open = true};

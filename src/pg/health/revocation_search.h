@@ -15,8 +15,9 @@ typedef struct RevocationSearch
 	List *key_ids;		  /* char * */
 	bool registered_only; /* not the whole database */
 	List *accepted;		  /* AcceptedPlace: passed over, and reported */
-	bool again;			  /* a second look, which warns of nothing twice */
 	const char *accept;	  /* how to pass over a place, for hints */
+	MemoryContext context; /* of this, if there is a second look: it warns of nothing twice */
+	List *mentioned;	   /* char *: what was warned of */
 } RevocationSearch;
 
 /* Reads places, each schema.table.column; throws for one that does not exist. */
@@ -26,6 +27,6 @@ extern List *accepted_places(List *names);
  * Searches under a snapshot taken now. Throws, naming the places, while a value is or may
  * be under one of the keys, or while a table of a registered column cannot be read.
  */
-extern void revocation_search(const RevocationSearch *search);
+extern void revocation_search(RevocationSearch *search);
 
 #endif
