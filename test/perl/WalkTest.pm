@@ -24,7 +24,7 @@ our %table = (
 	toasted => { kind => 'text' },
 	bytes => { kind => 'bytea' });
 
-# Copies: name => { value (SQL of the value), registered }.
+# Copies: name => { value (SQL of the value), registered, view }.
 our %copy;
 
 my $writers = 4;
@@ -63,6 +63,15 @@ CREATE FUNCTION walk.plain(v text, id bigint) RETURNS text LANGUAGE sql STABLE A
 $$SELECT CASE WHEN public.dbcrypt_is_encrypted(v) THEN public.dbcrypt_decrypt(v, id::text) ELSE v END$$;
 CREATE FUNCTION walk.plain(v bytea, id bigint) RETURNS text LANGUAGE sql STABLE AS
 $$SELECT convert_from(CASE WHEN public.dbcrypt_is_encrypted(v) THEN public.dbcrypt_decrypt(v, id::text) ELSE v END, 'UTF8')$$;
+
+-- A table's rows, for views that shall not depend on it.
+CREATE FUNCTION walk.rows_of(wanted text) RETURNS TABLE (id bigint, v text) LANGUAGE plpgsql AS $$
+DECLARE
+	one walk.live;
+BEGIN
+	SELECT * INTO one FROM walk.live WHERE role = wanted;
+	RETURN QUERY EXECUTE format('SELECT id, %I FROM %s', one.col, one.name);
+END$$;
 
 -- A new plaintext, which never begins as an envelope does; a big one compresses badly and
 -- is stored out of line.
@@ -175,7 +184,8 @@ sub walk_setup
 		  . ($t->{partitioned} ? ' PARTITION BY LIST (region)' : '') . ";\n";
 		$sql .= "CREATE TABLE $t->{schema}.part_$_ PARTITION OF ${\qualified($role)} FOR VALUES IN ($_);\n"
 		  foreach $t->{partitioned} ? (0 .. 2) : ();
-		$sql .= "CREATE INDEX ON ${\qualified($role)} (id);\nINSERT INTO walk.live VALUES ('$role', '${\qualified($role)}', 'v', '$t->{kind}', "
+		$sql .= ($t->{partitioned} ? "CREATE INDEX ON ${\qualified($role)} (id)" : "ALTER TABLE ${\qualified($role)} ADD PRIMARY KEY (id)")
+		  . ";\nINSERT INTO walk.live VALUES ('$role', '${\qualified($role)}', 'v', '$t->{kind}', "
 		  . ($role eq 'toasted' ? 'true' : 'false') . ");\n";
 		$sql .= "SELECT dbcrypt_register_column('${\qualified($role)}', 'v', 'id');\n" . trigger_sql($role);
 	}

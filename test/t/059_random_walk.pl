@@ -1,8 +1,9 @@
 # A random walk over everything that a DBA does to encrypted columns, beside writers:
 # keys come and go, columns are rotated in every way, decrypted, renamed, swapped, copied,
-# dumped and restored, processes are killed. After each step every value is that of the
-# writers' hashes, and none is under a revoked key. DBCRYPT_SEED repeats a walk's
-# choices, DBCRYPT_STEPS sets its length.
+# dumped and restored, repacked, partitions are exchanged, transactions are prepared,
+# processes are killed. After each step every value is that of the writers' hashes, and
+# none is under a revoked key. DBCRYPT_SEED repeats a walk's choices, DBCRYPT_STEPS sets
+# its length.
 use strict;
 use warnings FATAL => 'all';
 
@@ -28,11 +29,26 @@ my @file = (1); # their numbers in the key file, the primary one first
 my $copies = 0;
 my $renames = 0;
 my $deed = '';
+my %object; # OIDs of large objects that hold a value
+my $prepared = 0; # whether a transaction is
 
 my $node = new_node('random_walk',
 	keys => [ map { secret_key("walk $_") } @file ],
-	conf => "max_worker_processes = 12\ndeadlock_timeout = 200ms\nstatement_timeout = 180s\nrestart_after_crash = on\n");
+	conf => "max_worker_processes = 12\nmax_prepared_transactions = 2\ndeadlock_timeout = 200ms\nstatement_timeout = 180s\nrestart_after_crash = on\n");
 walk_setup($node, soak() ? 300 : 60);
+my $repack = find_pg_repack();
+note 'pg_repack is not installed' unless defined $repack;
+
+# The program pg_repack, with its extension in the database; undef where it is not installed.
+sub find_pg_repack
+{
+	my $bindir = `${\($ENV{PG_CONFIG} // 'pg_config')} --bindir`;
+	chomp $bindir;
+	return unless -x "$bindir/pg_repack"
+	  && $node->safe_psql('postgres', q{SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_repack'});
+	$node->safe_psql('postgres', 'CREATE EXTENSION pg_repack');
+	return "$bindir/pg_repack";
+}
 
 sub id_of { return key_id(secret_key("walk $_[0]")); }
 sub one_of { return $_[ int rand @_ ]; }
@@ -138,13 +154,25 @@ sub planted
 	{
 		return $name if sql("SELECT count(*) FROM $name WHERE dbcrypt_key_id($copy{$name}{value}) = '${\id_of($key)}'") > 0;
 	}
+	foreach my $object (sort keys %object)
+	{
+		return "large object $object" if sql("SELECT dbcrypt_key_id(substr(convert_from(lo_get($object), 'UTF8'), 4))") eq id_of($key);
+	}
 	return;
 }
 
 sub drop_copy
 {
 	my ($name) = @_;
-	delete $copy{$name} if defined sql("DROP TABLE $name; DELETE FROM walk.copied WHERE copy = '$name'");
+	my $kind = $copy{$name}{view} ? 'MATERIALIZED VIEW' : 'TABLE';
+	delete $copy{$name} if defined sql("DROP $kind $name; DELETE FROM walk.copied WHERE copy = '$name'");
+	return;
+}
+
+sub drop_object
+{
+	my ($object) = @_;
+	delete $object{$object} if defined sql("SELECT lo_unlink($object)");
 	return;
 }
 
@@ -159,6 +187,7 @@ sub revoke
 	if ($clean)
 	{
 		drop_copy($_) foreach grep { !$copy{$_}{registered} } sort keys %copy;
+		drop_object($_) foreach sort keys %object;
 		encrypt($_) foreach grep { !$table{$_}{registered} } sort keys %table;
 	}
 	my $blocked = (grep { defined } map { planted($_) } @revoked)[0];
@@ -167,9 +196,10 @@ sub revoke
 	{
 		sql('DELETE FROM walk.leftovers; SELECT dbcrypt_rotate_all()') if $clean;
 		my ($rc, $out, $err) = $node->psql('postgres', "CALL dbcrypt_revoke_keys(ARRAY[$list])");
+		broken("@revoked revoked beside a prepared transaction") if $rc == 0 && $prepared;
 		return "revoked @revoked" if $rc == 0 && !defined $blocked;
 		broken("@revoked revoked although $blocked holds a value"), return 'wrong' if $rc == 0;
-		broken($err) unless $err =~ /still in use|may be in use/;
+		broken($err) unless $err =~ /still in use|may be in use/ || $prepared && $err =~ /prepared transactions may hold/;
 		return "refused for @revoked" unless $clean;
 	}
 	broken("@revoked cannot be revoked");
@@ -279,8 +309,71 @@ my %deeds;
 		sql("BEGIN; CREATE TABLE $name AS SELECT id, $values FROM ${\qualified($role)} t;" . remember_copy($name) . 'COMMIT;');
 		return "$name of $role" . ($json ? ', JSON' : '');
 	},
+	'materialized view' => sub {
+		my $name = one_of(grep { $copy{$_}{view} } sort keys %copy);
+		my $sql = "REFRESH MATERIALIZED VIEW ${\($name // '')}; DELETE FROM walk.copied WHERE copy = '${\($name // '')}';";
+		unless (defined $name && rand() < 0.7)
+		{
+			my $role = one_of(grep { $table{$_}{kind} eq 'text' } sort keys %table);
+			$name = 'public.view_' . ++$copies;
+			$sql = "CREATE MATERIALIZED VIEW $name AS SELECT * FROM walk.rows_of('$role');";
+			$copy{$name} = { value => 'v', view => 1 };
+		}
+		sql("BEGIN; $sql" . remember_copy($name) . 'COMMIT;');
+		return $sql;
+	},
+	'large object' => sub {
+		drop_object((sort keys %object)[0]) if keys %object > 2;
+		my $role = one_of(grep { $table{$_}{kind} eq 'text' } registered()) // return 'none';
+		my $object = sql("SELECT lo_from_bytea(0, convert_to('lo ' || $table{$role}{column}, 'UTF8')) FROM ${\qualified($role)}
+			WHERE dbcrypt_is_encrypted($table{$role}{column}) LIMIT 1");
+		$object{$object} = 1 if defined $object && $object ne '';
+		return $object;
+	},
+	'prepared transaction' => sub {
+		my $role = one_of(grep { $table{$_}{kind} eq 'text' } registered()) // return 'none';
+		my ($table, $column) = (qualified($role), $table{$role}{column});
+		sql("BEGIN; INSERT INTO walk.leftovers SELECT id, md5(walk.plain($column, id)), $column FROM $table LIMIT 1; PREPARE TRANSACTION 'walk';") // return;
+		$prepared = 1;
+		my $beside = one_of('new key', 'other primary key', 'rotate', 'rotate all', 'revoke', 'revoke', 'verify');
+		$deeds{'new key'}->() if $beside eq 'revoke';
+		my $did = $deeds{$beside}->() // '';
+		$prepared = 0;
+		sql(one_of('COMMIT', 'ROLLBACK') . " PREPARED 'walk'");
+		return "beside $beside: $did";
+	},
+	'detach and attach a partition' => sub {
+		my ($role) = grep { $table{$_}{partitioned} } sort keys %table;
+		my ($table, $column, $region) = (qualified($role), $table{$role}{column}, int rand 3);
+		my ($part, $new) = ("$table{$role}{schema}.part_$region", "$table{$role}{schema}.new_part");
+		my $attach = "ALTER TABLE $table ATTACH PARTITION $part FOR VALUES IN ($region);";
+		my $unregister = $table{$role}{registered} ? "SELECT dbcrypt_unregister_column('$part', '$column');" : '';
+		my $sql = one_of("$attach $unregister",
+			$unregister ? "SELECT dbcrypt_rotate('$part', '$column'); $attach $unregister" : $attach,
+			"CREATE TABLE $new (LIKE $part INCLUDING ALL); INSERT INTO $new SELECT * FROM $part; DROP TABLE $part;
+			ALTER TABLE $new RENAME TO part_$region; $attach");
+		renaming($role, "ALTER TABLE $table DETACH PARTITION $part; $sql");
+		return $sql =~ s/\s+/ /gr;
+	},
+	'pg_repack' => sub {
+		return 'not installed' unless defined $repack;
+		my $role = one_of(grep { !$table{$_}{partitioned} } registered()) // return 'none';
+		my ($sql, $out) = (rotation($role), '');
+		my $run = IPC::Run::start(
+			[
+				$repack, '--no-kill-backend', '--wait-timeout', 3600, '-h', $node->host, '-p', $node->port, '-d', 'postgres',
+				'-t', qualified($role)
+			],
+			'<', '/dev/null', '>', \$out, '2>&1');
+		sleep rand 1;
+		my (undef, undef, $err) = $node->psql('postgres', $sql);
+		my ($error) = $err =~ /ERROR:  (.*)/;
+		broken("$sql beside pg_repack: $err") if defined $error && $error !~ /$conflict|$late|"repack_trigger" .* may copy rows/;
+		$run->finish or broken("pg_repack: $out");
+		return "$sql beside it" . (defined $error ? ": $error" : '');
+	},
 	'register a copy' => sub {
-		my $name = one_of(grep { !$copy{$_}{json} && !$copy{$_}{registered} } sort keys %copy) // return 'none';
+		my $name = one_of(grep { !$copy{$_}{json} && !$copy{$_}{view} && !$copy{$_}{registered} } sort keys %copy) // return 'none';
 		$copy{$name}{registered} = 1 if defined sql("SELECT dbcrypt_encrypt_column('$name', 'v', 'id')");
 		return $name;
 	},
@@ -340,7 +433,8 @@ COMMIT;});
 # What is done more often than once a round, and what may run beside a rotation.
 my @more = ('new key', 'new key', 'other primary key', 'rotate', 'make revocable and revoke', 'beside a rotation', 'cancel');
 my @beside = ('new key', 'other primary key', 'key file without revoked keys', 'rotate', 'rotate all', 'revoke',
-	'reinstate', 'verify', 'rename a table', 'rename a column', 'rename a schema', 'swap names', 'copy', 'vacuum');
+	'reinstate', 'verify', 'rename a table', 'rename a column', 'rename a schema', 'swap names', 'copy', 'vacuum', 'materialized view',
+	'detach and attach a partition', 'pg_repack');
 $deeds{'beside a rotation'} = sub {
 	$deeds{'new key'}->();
 	my $sql = slow_rotation(one_of(registered()) // return 'none');
@@ -350,7 +444,7 @@ $deeds{'beside a rotation'} = sub {
 	my $did = $deeds{$name}->() // '';
 	$run->finish;
 	my ($error) = $out =~ /ERROR:  (.*)/;
-	broken("$sql beside $name: $out") if defined $error && $error !~ /$conflict|$late|does not exist/;
+	broken("$sql beside $name: $out") if defined $error && $error !~ /$conflict|$late|does not exist|"repack_trigger" .* may copy rows/;
 	return "$sql beside $name: $did" . (defined $error ? ": $error" : '');
 };
 

@@ -107,6 +107,23 @@ $rotation->quit;
 finish_repack($run, 'begun');
 check('begun', 'begun');
 
+# One in place that has begun: it keeps pg_repack waiting from its first batch to its end.
+make('held');
+my %in_place = (out => '', err => '');
+$in_place{handle} = IPC::Run::start(
+	[
+		$node->installed_command('psql'), '-XAtq', '-d', $node->connstr('postgres'), '-c',
+		q{CALL dbcrypt_rotate_in_place('held', 'c', batch_blocks => 1, max_wal_rate => '100 kB')}
+	],
+	'<', \undef, '>', \$in_place{out}, '2>', \$in_place{err});
+$node->poll_query_until('postgres', q{SELECT coalesce(max(rotated), 0) > 0 FROM dbcrypt_progress}) or die $in_place{err};
+$run = start_repack('held');
+$node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'held'::regclass AND NOT granted)})
+  or die $run->{output};
+ok($in_place{handle}->finish, 'in place, begun: done') or diag $in_place{err};
+finish_repack($run, 'in place, begun');
+check('held', 'in place, begun');
+
 # An online rotation between two batches: the next one refuses.
 make('batches');
 my $older = older_transaction();
