@@ -32,10 +32,28 @@ SELECT dbcrypt_rotate('copied', 'v');
 -- Reading is free, and registering is.
 SELECT state, "values" FROM dbcrypt_verify('copied', 'v');
 SELECT dbcrypt_register_column('copied', 'v');
-SELECT dbcrypt_rotate_all();
+-- What works on all columns does the others, and names it at the end.
+CREATE TABLE here (v text);
+INSERT INTO here VALUES (:'old');
+SELECT dbcrypt_register_column('here', 'v');
+\set VERBOSITY default
+SELECT * FROM dbcrypt_rotate_all(true);
+SELECT * FROM dbcrypt_rotate_all();
+SELECT severity, subject, finding, hint FROM dbcrypt_check() WHERE subject ~ 'copied|here';
+SELECT dbcrypt_revoke_key('72cd6e8422c407');
+\set VERBOSITY terse
+DROP TABLE here;
 ALTER TABLE copied DISABLE TRIGGER copy;
 SELECT * FROM dbcrypt_rotate('copied', 'v', dry_run => true);
 ALTER TABLE copied ENABLE TRIGGER copy;
+
+-- A statement's trigger that is told of the rows counts too.
+DROP TRIGGER copy ON copied;
+CREATE TRIGGER copy AFTER UPDATE ON copied REFERENCING NEW TABLE AS n EXECUTE FUNCTION copy_row();
+SELECT dbcrypt_rotate('copied', 'v', dry_run => true);
+DROP TRIGGER copy ON copied;
+CREATE TRIGGER copy AFTER UPDATE ON copied REFERENCING OLD TABLE AS o EXECUTE FUNCTION copy_row();
+SELECT dbcrypt_rotate('copied', 'v', dry_run => true);
 
 -- Triggers that are told of no change of a row do not matter, nor does dbcrypt's own.
 CREATE TABLE uncopied (id int PRIMARY KEY, v text);
@@ -92,6 +110,14 @@ SELECT dbcrypt_ignore_triggers('parts', 'v', '{copy}');
 SELECT * FROM dbcrypt_rotate('part2', 'v');
 SELECT * FROM dbcrypt_rotate('parts', 'v');
 SELECT dbcrypt_unregister_column('parts', 'v');
+-- One with a transition table has no clones on partitions, and is found all the same.
+DROP TRIGGER copy ON parts;
+CREATE TRIGGER copy_all AFTER UPDATE ON parts REFERENCING NEW TABLE AS n EXECUTE FUNCTION copy_row();
+SELECT dbcrypt_rotate('parts', 'v', dry_run => true);
+SELECT dbcrypt_rotate('part2', 'v', dry_run => true);
+SELECT dbcrypt_register_column('part2', 'v');
+SELECT dbcrypt_ignore_triggers('part2', 'v', '{copy_all}');
+SELECT * FROM dbcrypt_rotate('part2', 'v', dry_run => true);
 DROP TABLE parts;
 CREATE TABLE base (id int, v text);
 CREATE TABLE child () INHERITS (base);
@@ -133,6 +159,7 @@ SELECT dbcrypt_delete_column('parts', 'v', 'public.parts.v');
 SELECT * FROM dbcrypt_rotate_all(true);
 SELECT * FROM dbcrypt_rotate_all();
 SELECT "table", state, "values", problem FROM dbcrypt_verify_all();
+SELECT severity, subject, finding, hint FROM dbcrypt_check() WHERE finding ~ 'server';
 SELECT * FROM dbcrypt_rotate('part1', 'v');
 DROP FOREIGN TABLE part2, part3;
 SELECT * FROM dbcrypt_rotate('parts', 'v');

@@ -109,7 +109,7 @@ CREATE RULE elsewhere AS ON UPDATE TO watched DO INSTEAD INSERT INTO rewritten V
 CREATE RULE also AS ON UPDATE TO watched DO ALSO INSERT INTO rewritten VALUES (NEW.id, NEW.v);
 SELECT * FROM dbcrypt_rotate('watched', 'v'); -- those that may copy rows are named
 SELECT dbcrypt_register_column('watched', 'v');
-SELECT dbcrypt_ignore_triggers('watched', 'v', '{after_row,of_column,on_replica,always,later}');
+SELECT dbcrypt_ignore_triggers('watched', 'v', '{after_row,of_column,on_replica,always,later,after_statement}');
 SELECT * FROM dbcrypt_rotate('watched', 'v');
 SELECT dbcrypt_key_id(v) FROM watched;
 SELECT count(*) FROM rewritten;

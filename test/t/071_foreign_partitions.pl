@@ -82,10 +82,12 @@ truncate $path, 0 or die "could not truncate \"$path\": $!";
 $node->start;
 my $by_index = 'SET enable_seqscan = off; SET enable_bitmapscan = off;';
 foreach my $call (q{SELECT dbcrypt_verify('hollow', 'c')}, q{SELECT dbcrypt_rotate('hollow', 'c')}, q{SELECT dbcrypt_rotate('hollow', 'c', dry_run => true)},
-	q{CALL dbcrypt_rotate_online('hollow', 'c')}, q{SELECT dbcrypt_decrypt_column('hollow', 'c', true)}, q{SELECT dbcrypt_verify_all()})
+	q{CALL dbcrypt_rotate_online('hollow', 'c')}, q{SELECT dbcrypt_decrypt_column('hollow', 'c', true)}, q{SELECT dbcrypt_rotate_all()})
 {
 	like(psql_error($node, "$by_index $call"), qr/ERROR:  no row of table "hollow" was found, but SQL finds values in column "c"/, $call);
 }
+is($node->safe_psql('postgres', "$by_index SELECT problem FROM dbcrypt_verify_all() WHERE state = 'not readable'"),
+	'no row of table "hollow" was found, but SQL finds values in column "c": Something stands between the table and its rows.', 'a row of dbcrypt_verify_all()');
 $node->safe_psql('postgres', 'TRUNCATE hollow');
 is($node->safe_psql('postgres', "$by_index SELECT scanned FROM dbcrypt_rotate('hollow', 'c')"), 0, 'an empty table is no more than that');
 

@@ -10,6 +10,7 @@
 #include "access/relation.h"
 #include "utils/lsyscache.h"
 
+#include "columns/copying_triggers.h"
 #include "columns/expression.h"
 #include "columns/expression_trust.h"
 #include "columns/members.h"
@@ -34,6 +35,7 @@ typedef struct Member
 	AttrNumber attnum;
 	dbcrypt_encoding encoding;
 	List *tallies;
+	bool copied; /* it has been said that a trigger may copy rows */
 } Member;
 
 /* Counts the value of a row by its header. */
@@ -132,6 +134,42 @@ check_aad(HealthCheck *check, const char *subject, Member *member)
 					"with an expression of the same value.");
 }
 
+/* Looks for triggers that copy, as an action of read_without_waiting. */
+static void
+find_copying(void *arg)
+{
+	const Member *member = arg;
+
+	copying_trigger_check(member->rel, member->target);
+}
+
+/* Says, once for a column, that a trigger stands in the way of its rotation. */
+static void
+check_copying(HealthCheck *check, const char *subject, Member *member)
+{
+	ErrorData *error = member->copied ? NULL : read_without_waiting(find_copying, member);
+
+	if (error == NULL)
+		return;
+	member->copied = true;
+	finding_add(check, SEVERITY_WARNING, subject,
+				psprintf("cannot be rotated, and no key revoked: %s", error->message),
+				error->hint ? error->hint : "");
+}
+
+/* Says which of a column's values are elsewhere, which is no fault but bars a revocation. */
+static void
+check_remote(HealthCheck *check, const char *subject, const TargetColumn *target)
+{
+	char *remote = column_remote_members(target->relid);
+
+	if (remote)
+		finding_add(check, SEVERITY_NOTICE, subject,
+					psprintf("has values on another server: %s", remote),
+					"Work on them with dbcrypt where they are; a revocation here must be told to "
+					"pass over them.");
+}
+
 /* Adds a finding for what a column holds that it should not, or not for long. */
 static void
 report_tally(HealthCheck *check, const char *subject, const TargetColumn *target,
@@ -198,6 +236,7 @@ check_member(HealthCheck *check, const char *subject, Member *member)
 	if (member->attnum <= 0)
 		return;
 	examined_add(check, relid, member->attnum);
+	check_copying(check, subject, member);
 	if (relid == member->target->relid)
 		check_aad(check, subject, member);
 	if (is_readable(member->rel))
@@ -220,6 +259,7 @@ check_registered_column(HealthCheck *check, const TargetColumn *target)
 	subject = column_subject(target->relid, target->name);
 	if (subject == NULL)
 		return;
+	check_remote(check, subject, target);
 	foreach(cell, column_members(target->relid, NoLock))
 	{
 		bool locked;

@@ -22,6 +22,8 @@
 #include "lifecycle/tally.h"
 #include "rows/column_scan.h"
 #include "support/arguments.h"
+#include "support/errors.h"
+#include "support/subtransaction.h"
 #include "values/codec_inspect.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_verify);
@@ -179,9 +181,46 @@ put_left_out(ReturnSetInfo *result, const List *left_out)
 			 errdetail("The rows of state \"not readable\" name them.")));
 }
 
+/* A column among others, and what came of it. */
+typedef struct Attempt
+{
+	TargetColumn *target;
+	List *tallies;
+} Attempt;
+
+/* Verifies it, for subtransaction_undo. */
+static void
+try_column(void *arg)
+{
+	Attempt *attempt = arg;
+
+	attempt->tallies = verify_column(attempt->target);
+}
+
+/*
+ * Verifies a column among others. False for one that dbcrypt refuses to work on, with the
+ * reason in its problem.
+ */
+static bool
+verify_if_possible(TargetColumn *target, List **tallies)
+{
+	Attempt attempt = {.target = target};
+	ErrorData *error = subtransaction_undo(try_column, &attempt);
+
+	*tallies = attempt.tallies;
+	if (error == NULL)
+		return true;
+	if (!error_is_refusal(error))
+		ReThrowError(error);
+	target->problem = error_line(error);
+	FreeErrorData(error);
+	return false;
+}
+
 /*
  * dbcrypt_verify_all(): the same for each registered column. Those with values that are
- * not here, or with an odd registration, come last, and say so.
+ * not here, with an odd registration, or that dbcrypt refuses to work on, come last, and
+ * say so.
  */
 Datum
 dbcrypt_verify_all(PG_FUNCTION_ARGS)
@@ -195,11 +234,17 @@ dbcrypt_verify_all(PG_FUNCTION_ARGS)
 		TargetColumn *target = lfirst(cell);
 		Datum values[3 + NRESULTS] = {0};
 		bool nulls[3 + NRESULTS] = {false};
+		List *tallies;
 
+		if (!verify_if_possible(target, &tallies))
+		{
+			left_out = lappend(left_out, target);
+			continue;
+		}
 		values[0] = ObjectIdGetDatum(target->relid);
 		values[1] = name_datum(target->name);
 		nulls[2 + NRESULTS] = true;
-		put_tallies(result, verify_column(target), values, nulls, 2);
+		put_tallies(result, tallies, values, nulls, 2);
 	}
 	put_left_out(result, left_out);
 	return (Datum) 0;

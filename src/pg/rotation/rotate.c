@@ -26,6 +26,8 @@
 #include "rows/row_updater.h"
 #include "support/arguments.h"
 #include "support/progress.h"
+#include "support/errors.h"
+#include "support/subtransaction.h"
 #include "values/codec.h"
 #include "values/codec_change.h"
 
@@ -103,6 +105,19 @@ rotate_relation(Relation rel, const TargetColumn *target, bool dry_run, uint64 b
 		updater_end(&work.updater);
 }
 
+/* Locks and opens what is to be rotated; refuses what must not be. */
+static List *
+open_members(TargetColumn *target, bool dry_run)
+{
+	List *members =
+		target_open(target, dry_run ? AccessShareLock : RowExclusiveLock, "rotate");
+	ListCell *cell;
+
+	foreach(cell, members)
+		copying_trigger_check(lfirst(cell), target);
+	return members;
+}
+
 /* Rotates a column of a table and its children, and registers it. */
 static RotateCounts
 rotate_column(TargetColumn *target, bool dry_run)
@@ -115,13 +130,9 @@ rotate_column(TargetColumn *target, bool dry_run)
 	PreventCommandDuringRecovery("dbcrypt_rotate");
 	if (!dry_run)
 		PreventCommandIfReadOnly("dbcrypt_rotate");
-	members = target_open(target, dry_run ? AccessShareLock : RowExclusiveLock, "rotate");
-
+	members = open_members(target, dry_run);
 	foreach(cell, members)
-	{
-		copying_trigger_check(lfirst(cell), target);
 		blocks += RelationGetNumberOfBlocks((Relation) lfirst(cell));
-	}
 	progress_start(target->relid, target->attnum, blocks);
 	blocks = 0;
 
@@ -220,30 +231,89 @@ put_left_out(ReturnSetInfo *result, const List *left_out)
 					  errdetail("%s", lines.data), errhint("Their old keys are still needed.")));
 }
 
+/* A column that shall be rotated, and how. */
+typedef struct Attempt
+{
+	const TargetColumn *target;
+	bool dry_run;
+} Attempt;
+
+/*
+ * Checks all that rotate_column does before it reads a row, and keeps the locks, so that
+ * no reason to refuse the column comes up later. For subtransaction_run.
+ */
+static void
+try_column(void *arg)
+{
+	const Attempt *attempt = arg;
+	TargetColumn target = *attempt->target;
+	ListCell *cell;
+
+	foreach(cell, open_members(&target, attempt->dry_run))
+	{
+		Relation rel = lfirst(cell);
+		ColumnScan scan;
+
+		column_scan_begin(&scan, rel, &target);
+		column_scan_end(&scan);
+		relation_close(rel, NoLock);
+	}
+}
+
+/*
+ * Rotates a column among others: one that dbcrypt refuses to work on is left out, with
+ * the reason in its problem. False for such a one. A value that does not open, or a role
+ * that may not do it, is an error all the same.
+ */
+static bool
+rotate_if_possible(TargetColumn *target, bool dry_run, RotateCounts *counts)
+{
+	Attempt attempt = {.target = target, .dry_run = dry_run};
+	ErrorData *error = subtransaction_run(try_column, &attempt);
+
+	if (error == NULL)
+	{
+		*counts = rotate_column(target, dry_run);
+		return true;
+	}
+	if (!error_is_refusal(error))
+		ReThrowError(error);
+	target->problem = error_line(error);
+	FreeErrorData(error);
+	return false;
+}
+
 /*
  * dbcrypt_rotate_all(dry_run boolean): a row for each registered column. Those with
- * values that are not here, or with an odd registration, come last, and say so.
+ * values that are not here, with an odd registration, or that dbcrypt refuses to work on,
+ * come last, and say so.
  */
 Datum
 dbcrypt_rotate_all(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {"dry_run"};
 	ReturnSetInfo *result;
-	List *targets;
+	List *rotated = NIL;
 	List *left_out;
 	ListCell *cell;
 
 	arguments_refuse_null(fcinfo, names, lengthof(names));
 	result = result_set(fcinfo, 3 + NCOUNTS);
-	targets = columns_workable(&left_out);
-	foreach(cell, targets)
+	foreach(cell, columns_workable(&left_out))
 	{
-		RotateCounts counts = rotate_column(lfirst(cell), PG_GETARG_BOOL(0));
+		TargetColumn *target = lfirst(cell);
+		RotateCounts counts;
 
-		put_column(result, lfirst(cell), &counts);
+		if (rotate_if_possible(target, PG_GETARG_BOOL(0), &counts))
+		{
+			put_column(result, target, &counts);
+			rotated = lappend(rotated, target);
+		}
+		else
+			left_out = lappend(left_out, target);
 	}
 	if (!PG_GETARG_BOOL(0))
-		application_keys_revoke_unused(targets);
+		application_keys_revoke_unused(rotated);
 	put_left_out(result, left_out);
 	return (Datum) 0;
 }

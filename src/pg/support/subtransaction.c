@@ -51,6 +51,21 @@ subtransaction_run(void (*action)(void *), void *arg)
 	return run(action, arg, false);
 }
 
+bool
+error_is_refusal(const ErrorData *error)
+{
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_TO_CATEGORY(ERRCODE_TRANSACTION_ROLLBACK):
+		case ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES):
+		case ERRCODE_TO_CATEGORY(ERRCODE_OPERATOR_INTERVENTION):
+			return false;
+		default:
+			return error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE &&
+				   error->sqlerrcode != ERRCODE_INSUFFICIENT_PRIVILEGE;
+	}
+}
+
 ErrorData *
 subtransaction_undo(void (*action)(void *), void *arg)
 {

@@ -20,4 +20,10 @@ extern ErrorData *subtransaction_run(void (*action)(void *), void *arg);
  */
 extern ErrorData *subtransaction_undo(void (*action)(void *), void *arg);
 
+/*
+ * Whether an error says that something cannot be done, and not that it could another
+ * time, or by another role: a cancel, a lock, a lack of memory or of rights.
+ */
+extern bool error_is_refusal(const ErrorData *error);
+
 #endif
