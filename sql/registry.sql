@@ -51,6 +51,65 @@ ALTER TABLE hooks RENAME COLUMN url_iv TO iv;
 ALTER TABLE hooks RENAME COLUMN place TO at;
 DROP TABLE hooks;
 
+-- A registered column keeps a type that can hold its values.
+ALTER TABLE t ALTER COLUMN v TYPE int USING 1;
+ALTER TABLE t ADD COLUMN more int, ALTER COLUMN v TYPE jsonb USING to_jsonb(v);
+ALTER TABLE t ALTER COLUMN v TYPE char(200);
+ALTER TABLE t ALTER COLUMN v TYPE regress_dbcrypt_nothing;
+BEGIN;
+CREATE DOMAIN regress_dbcrypt_text AS varchar;
+ALTER TABLE t ALTER COLUMN v TYPE regress_dbcrypt_text;
+ALTER TABLE t ALTER COLUMN v TYPE bytea USING decode(v, 'base64');
+SELECT dbcrypt_decrypt(v, '1') FROM t;
+ROLLBACK;
+CREATE TABLE child (mine int) INHERITS (t);
+ALTER TABLE t ALTER COLUMN v TYPE int USING 1;
+DROP TABLE child;
+CREATE TABLE boxes (v text);
+SELECT dbcrypt_adopt('boxes', 'v', 'lockbox');
+ALTER TABLE boxes ALTER v TYPE jsonb USING to_jsonb(v);
+DROP TABLE boxes;
+
+-- The same through the type of a typed table.
+CREATE TYPE regress_dbcrypt_row AS (id int, note text, v text);
+CREATE TABLE typed OF regress_dbcrypt_row;
+SELECT dbcrypt_register_column('typed', 'v', 'id::text');
+ALTER TYPE regress_dbcrypt_row ALTER ATTRIBUTE v TYPE int CASCADE;
+ALTER TYPE regress_dbcrypt_row ALTER ATTRIBUTE id TYPE bigint CASCADE;
+ALTER TYPE regress_dbcrypt_row DROP ATTRIBUTE id CASCADE;
+ALTER TYPE regress_dbcrypt_row RENAME ATTRIBUTE id TO number CASCADE;
+ALTER TYPE regress_dbcrypt_row ALTER ATTRIBUTE note TYPE varchar(10) CASCADE;
+ALTER TYPE regress_dbcrypt_row RENAME ATTRIBUTE v TO w CASCADE;
+SELECT * FROM registry;
+ALTER TYPE regress_dbcrypt_row DROP ATTRIBUTE w CASCADE;
+SELECT * FROM registry;
+DROP TYPE regress_dbcrypt_row CASCADE;
+
+-- A column of that name in another table does not matter: above it alone, or of its own.
+CREATE TABLE above (note text);
+CREATE TABLE below (v text) INHERITS (above);
+SELECT dbcrypt_register_column('below', 'v', 'note');
+ALTER TABLE above RENAME note TO remark;
+ALTER TABLE above DROP note;
+ALTER TABLE ONLY above DROP note;
+ALTER TABLE above ADD note text;
+ALTER TABLE above DROP note;
+SELECT * FROM registry WHERE "table" = 'below';
+DROP TABLE above, below;
+
+-- The expression of a generated column that an AAD reads (PostgreSQL 17 can change it).
+CREATE TABLE generated (id int, double int GENERATED ALWAYS AS (id * 2) STORED, v text);
+SELECT dbcrypt_register_column('generated', 'v', 'double::text');
+DO $$
+BEGIN
+	IF current_setting('server_version_num')::int >= 170000 THEN
+		EXECUTE 'ALTER TABLE generated ALTER COLUMN double SET EXPRESSION AS (id * 3)';
+		RAISE 'not refused';
+	END IF;
+EXCEPTION WHEN dependent_objects_still_exist THEN NULL;
+END $$;
+DROP TABLE generated;
+
 -- Nor does it go with its type.
 CREATE TYPE regress_dbcrypt_mood AS ENUM ('fine');
 CREATE TABLE moody (v text, mood regress_dbcrypt_mood);
@@ -161,6 +220,38 @@ UPDATE dbcrypt_columns SET "table" = 'away' WHERE "table" = 't';
 SELECT * FROM problems;
 SELECT "table", "column", state, "values" FROM dbcrypt_verify_all() ORDER BY "table"::text;
 ALTER TABLE away RENAME TO t;
+
+-- Other odd rows, too, stop nothing but work on their own column.
+ALTER EVENT TRIGGER dbcrypt_columns_prepare DISABLE;
+ALTER EVENT TRIGGER dbcrypt_columns_renamed DISABLE;
+ALTER EVENT TRIGGER dbcrypt_columns_dropped DISABLE;
+CREATE TABLE retyped (v text);
+CREATE TABLE keyed (v text, kind text);
+CREATE TABLE reborn (id int, v text);
+CREATE TABLE swapped (v text);
+SELECT dbcrypt_register_column('retyped', 'v'), dbcrypt_register_column('keyed', 'v', 'kind'),
+	dbcrypt_register_column('reborn', 'v'), dbcrypt_register_column('swapped', 'v');
+ALTER TABLE retyped ALTER v TYPE int USING 1;
+ALTER TABLE keyed DROP kind;
+ALTER TABLE reborn DROP v, ADD v text GENERATED ALWAYS AS (id::text) STORED;
+ALTER TABLE swapped RENAME TO gone;
+CREATE TABLE swapped (v text);
+DROP TABLE swapped, gone;
+ALTER EVENT TRIGGER dbcrypt_columns_prepare ENABLE ALWAYS;
+ALTER EVENT TRIGGER dbcrypt_columns_renamed ENABLE ALWAYS;
+ALTER EVENT TRIGGER dbcrypt_columns_dropped ENABLE ALWAYS;
+SELECT severity, subject, finding FROM dbcrypt_check() WHERE severity = 'error' AND subject !~ '^key';
+SELECT "table", "column", state, "values", problem FROM dbcrypt_verify_all() ORDER BY "table"::text;
+SELECT "table", "column", scanned, problem FROM dbcrypt_rotate_all() ORDER BY "table"::text;
+SELECT dbcrypt_rotate('retyped', 'v');
+SELECT dbcrypt_revoke_key('00000000000000');
+-- The way out of each: by the function, by DDL, or by deleting the row that names nothing.
+SELECT dbcrypt_unregister_column('retyped', 'v'), dbcrypt_unregister_column('keyed', 'v');
+DROP TABLE reborn;
+DELETE FROM dbcrypt_columns WHERE "table" = 'swapped';
+SELECT count(*) FROM dbcrypt_check() WHERE severity = 'error' AND subject !~ '^key';
+SELECT dbcrypt_revoke_key('00000000000000');
+DROP TABLE retyped, keyed;
 
 -- The hint of another database, as in a copy, counts for nothing; the next rename follows.
 UPDATE dbcrypt_columns SET bound_to = '1/1', relid = 'pg_class'::regclass WHERE "table" = 't';

@@ -47,6 +47,12 @@ ALTER SCHEMA "Crypt x" RENAME TO regress_dbcrypt_moved;
 SELECT regress_dbcrypt_moved.dbcrypt_decrypt(regress_dbcrypt_moved.dbcrypt_encrypt('secret'));
 SELECT count(*) FROM regress_dbcrypt_moved.dbcrypt_key_status;
 
+-- Dropped with its schema it warns, too, of what is forgotten.
+BEGIN;
+SELECT regress_dbcrypt_moved.dbcrypt_revoke_key('72cd6e8422c407');
+DROP SCHEMA regress_dbcrypt_evil CASCADE;
+DROP SCHEMA regress_dbcrypt_moved CASCADE;
+ROLLBACK;
 SET client_min_messages = warning;
 DROP EXTENSION dbcrypt;
 DROP SCHEMA regress_dbcrypt_evil, regress_dbcrypt_moved CASCADE;

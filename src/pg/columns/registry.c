@@ -84,6 +84,7 @@ static void
 read_hint(HeapTuple tuple, Relation rel, const RegistryColumns *columns, RegistryRow *row)
 {
 	TupleDesc desc = RelationGetDescr(rel);
+	HeapTuple attribute;
 
 	if (heap_attisnull(tuple, columns->bound_to, desc) ||
 		heap_attisnull(tuple, columns->relid, desc) || heap_attisnull(tuple, columns->attnum, desc))
@@ -92,7 +93,13 @@ read_hint(HeapTuple tuple, Relation rel, const RegistryColumns *columns, Registr
 						registry_bound_to()) == 0;
 	row->hint_relid = DatumGetObjectId(catalog_value(tuple, rel, columns->relid));
 	row->hint_attnum = DatumGetInt16(catalog_value(tuple, rel, columns->attnum));
-	row->hint_lives = row->bound && get_attname(row->hint_relid, row->hint_attnum, true) != NULL;
+	if (!row->bound || get_attname(row->hint_relid, row->hint_attnum, true) == NULL)
+		return;
+	attribute = SearchSysCacheAttNum(row->hint_relid, row->hint_attnum);
+	row->hint_lives = HeapTupleIsValid(attribute);
+	row->hint_dropped = !row->hint_lives;
+	if (row->hint_lives)
+		ReleaseSysCache(attribute);
 }
 
 /* Finds what the row's names lead to. */
@@ -135,6 +142,24 @@ identify_column(RegistryRow *row)
 		column->problem = psprintf("another column has the name that it was registered by: it is "
 								   "%s now",
 								   describe_column(row->hint_relid, row->hint_attnum));
+	else if (row->hint_dropped)
+		column->problem = psprintf("the registered column was dropped, and %s is another one",
+								   describe_column(row->named_relid, row->named_attnum));
+}
+
+/* Whether the column has become of a type that holds no values of the registered kind. */
+static void
+check_type(TargetColumn *column)
+{
+	Oid type;
+
+	if (column->problem)
+		return;
+	type = get_atttype(column->relid, column->attnum);
+	if (OidIsValid(type) && !column_fits_type(column, type))
+		column->problem =
+			psprintf("%s is of type %s, which cannot hold its values",
+					 describe_column(column->relid, column->attnum), format_type_be(type));
 }
 
 /* One row of dbcrypt_columns. */
@@ -163,6 +188,7 @@ read_row(HeapTuple tuple, Relation rel, const RegistryColumns *columns)
 								? ""
 								: read_name(tuple, rel, columns->registered_by);
 	options_read(DatumGetJsonbP(catalog_value(tuple, rel, columns->options)), &column->options);
+	check_type(column);
 	return row;
 }
 

@@ -23,7 +23,8 @@ typedef struct RegistryRow
 	bool bound; /* the hint is of this database, */
 	Oid hint_relid;
 	AttrNumber hint_attnum;
-	bool hint_lives; /* and its column exists */
+	bool hint_lives;   /* and its column exists, */
+	bool hint_dropped; /* or did before it was dropped from its table */
 } RegistryRow;
 
 /* What to do about a row with a problem. */

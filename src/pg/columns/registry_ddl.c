@@ -262,7 +262,8 @@ unregister_dropped(Oid relid, AttrNumber attnum)
 
 		if (before->column.relid != relid ||
 			(attnum != InvalidAttrNumber && before->column.attnum != attnum) ||
-			(before->column.problem && before->named_attnum != InvalidAttrNumber))
+			(before->column.problem && before->named_attnum != InvalidAttrNumber &&
+			 before->named_relid != relid))
 			continue;
 		keep_children(registry, before);
 		registry_delete(row);

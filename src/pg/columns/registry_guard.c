@@ -8,17 +8,24 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/relation.h"
+#include "access/table.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/parsenodes.h"
 #include "nodes/value.h"
+#include "parser/parse_type.h"
 #include "parser/parser.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/reltrigger.h"
+#include "utils/syscache.h"
 
 #include "columns/members.h"
 #include "columns/options.h"
@@ -26,6 +33,8 @@
 #include "columns/registry_guard.h"
 #include "columns/target.h"
 #include "keys/key_catalog.h"
+#include "support/catalog.h"
+#include "support/compat.h"
 #include "support/string_list.h"
 
 /* A command's change of one column. */
@@ -33,8 +42,9 @@ typedef struct GuardedChange
 {
 	Oid relid;
 	const char *column;
-	const char *verb;	 /* drop, rename or change the type of */
+	const char *verb;	 /* drop, rename, change the type or the expression of */
 	const List *dropped; /* names of all columns that the command drops */
+	bool recurses;		 /* to the table's children: no ONLY */
 } GuardedChange;
 
 /* Tree walker: whether a column reference names the column, a string. */
@@ -91,6 +101,41 @@ are_related(Oid a, Oid b)
 }
 
 /*
+ * Whether the command changes the column of the table's child too. One that has it from
+ * elsewhere besides keeps it when the parent drops it.
+ */
+static bool
+reaches_child(const GuardedChange *change, Oid child)
+{
+	HeapTuple tuple;
+	Form_pg_attribute attribute;
+	bool reaches;
+
+	if (!change->recurses)
+		return false;
+	tuple = SearchSysCacheAttName(child, change->column);
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	attribute = (Form_pg_attribute) GETSTRUCT(tuple);
+	if (strcmp(change->verb, "drop") == 0)
+		reaches = attribute->attinhcount == 1 && !attribute->attislocal;
+	else
+		reaches = attribute->attinhcount > 0;
+	ReleaseSysCache(tuple);
+	return reaches;
+}
+
+/* Whether the command changes the column of a table, or of one of its children. */
+static bool
+reaches(const GuardedChange *change, Oid relid)
+{
+	if (list_member_oid(column_members(relid, NoLock), change->relid))
+		return true;
+	return list_member_oid(column_members(change->relid, NoLock), relid) &&
+		   reaches_child(change, relid);
+}
+
+/*
  * Whether a table, or one related to it, has a registered column. Reads only names, so
  * that DDL on other tables works beside a registry of another version.
  */
@@ -123,8 +168,7 @@ check_registered_columns(const GuardedChange *change)
 		const char *need = need_of(target, change->column);
 
 		if (need == NULL || !OidIsValid(target->relid) ||
-			string_list_has(change->dropped, target->name) ||
-			!are_related(target->relid, change->relid))
+			string_list_has(change->dropped, target->name) || !reaches(change, target->relid))
 			continue;
 		ereport(ERROR,
 				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
@@ -136,6 +180,34 @@ check_registered_columns(const GuardedChange *change)
 				 errhint("Decrypt that column with dbcrypt_decrypt_column() first. Where the same "
 						 "bytes come from another expression afterwards, "
 						 "dbcrypt_unregister_column() and dbcrypt_register_column() suffice.")));
+	}
+}
+
+/* Refuses to give a registered column a type that cannot hold its values. */
+static void
+check_type(const GuardedChange *change, const TypeName *name)
+{
+	Oid type = LookupTypeNameOid(NULL, name, true);
+	ListCell *cell;
+
+	if (!OidIsValid(type) || !is_concerned(change->relid))
+		return;
+	foreach(cell, columns_registered())
+	{
+		const TargetColumn *target = lfirst(cell);
+
+		if (target->problem || strcmp(target->name, change->column) != 0 ||
+			!reaches(change, target->relid) || column_fits_type(target, type))
+			continue;
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("cannot change the type of column \"%s\" of table \"%s\"", change->column,
+						get_rel_name(change->relid)),
+				 errdetail("It is registered in dbcrypt_columns, and type %s cannot hold its "
+						   "encrypted values.",
+						   format_type_be(type)),
+				 errhint("Decrypt it with dbcrypt_decrypt_column() first. If it holds no encrypted "
+						 "value, dbcrypt_unregister_column() suffices.")));
 	}
 }
 
@@ -175,8 +247,12 @@ check_change(const GuardedChange *change)
 	check_registered_columns(change);
 	foreach(cell, column_members(change->relid, NoLock))
 	{
-		Relation rel = try_relation_open(lfirst_oid(cell), AccessShareLock);
+		Oid relid = lfirst_oid(cell);
+		Relation rel;
 
+		if (relid != change->relid && !reaches_child(change, relid))
+			continue;
+		rel = try_relation_open(relid, AccessShareLock);
 		if (rel == NULL)
 			continue;
 		check_triggers(rel, change);
@@ -259,40 +335,97 @@ dropped_columns(const AlterTableStmt *statement)
 	return names;
 }
 
-/* Looks at ALTER TABLE. */
+/*
+ * The tables that a command on a table or a composite type alters: those of the type, that
+ * is. NIL if there is none, which the command will report.
+ */
+static List *
+altered_tables(const RangeVar *name)
+{
+	Oid relid = table_of(name);
+	List *tables = NIL;
+	Relation catalog;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple row;
+
+	if (!OidIsValid(relid))
+		return NIL;
+	if (get_rel_relkind(relid) != RELKIND_COMPOSITE_TYPE)
+		return list_make1_oid(relid);
+	catalog = table_open(RelationRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_class_reloftype, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(get_rel_type_id(relid)));
+	scan = systable_beginscan(catalog, InvalidOid, false, NULL, 1, &key);
+	while (HeapTupleIsValid(row = systable_getnext(scan)))
+		tables = lappend_oid(tables, ((Form_pg_class) GETSTRUCT(row))->oid);
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return tables;
+}
+
+/* Looks at one action of ALTER TABLE or ALTER TYPE on a table. */
+static void
+guard_action(GuardedChange *change, const AlterTableCmd *command)
+{
+	change->column = command->name;
+	if (compat_sets_expression(command->subtype))
+	{
+		change->verb = "change the expression of";
+		check_change(change);
+		return;
+	}
+	switch (command->subtype)
+	{
+		case AT_DropColumn:
+			change->verb = "drop";
+			check_change(change);
+			break;
+		case AT_AlterColumnType:
+			change->verb = "change the type of";
+			check_change(change);
+			check_type(change, castNode(ColumnDef, command->def)->typeName);
+			break;
+		case AT_AttachPartition:
+			check_attach(change->relid, table_of(castNode(PartitionCmd, command->def)->name));
+			break;
+		case AT_AddInherit:
+			check_attach(table_of(castNode(RangeVar, command->def)), change->relid);
+			break;
+		default:
+			break;
+	}
+}
+
+/* Looks at ALTER TABLE, and at ALTER TYPE of a composite type. */
 static void
 guard_alter_table(const AlterTableStmt *statement)
 {
-	GuardedChange change = {.relid = table_of(statement->relation),
-							.dropped = dropped_columns(statement)};
+	GuardedChange change = {.dropped = dropped_columns(statement),
+							.recurses = statement->relation->inh};
+	ListCell *table;
 	ListCell *cell;
 
-	if (!OidIsValid(change.relid))
-		return;
-	foreach(cell, statement->cmds)
+	foreach(table, altered_tables(statement->relation))
 	{
-		const AlterTableCmd *command = lfirst_node(AlterTableCmd, cell);
+		change.relid = lfirst_oid(table);
+		foreach(cell, statement->cmds)
+			guard_action(&change, lfirst_node(AlterTableCmd, cell));
+	}
+}
 
-		change.column = command->name;
-		switch (command->subtype)
-		{
-			case AT_DropColumn:
-				change.verb = "drop";
-				check_change(&change);
-				break;
-			case AT_AlterColumnType:
-				change.verb = "change the type of";
-				check_change(&change);
-				break;
-			case AT_AttachPartition:
-				check_attach(change.relid, table_of(castNode(PartitionCmd, command->def)->name));
-				break;
-			case AT_AddInherit:
-				check_attach(table_of(castNode(RangeVar, command->def)), change.relid);
-				break;
-			default:
-				break;
-		}
+/* Looks at RENAME of a column, or of an attribute of a composite type. */
+static void
+guard_rename(const RenameStmt *rename)
+{
+	GuardedChange change = {
+		.column = rename->subname, .verb = "rename", .recurses = rename->relation->inh};
+	ListCell *cell;
+
+	foreach(cell, altered_tables(rename->relation))
+	{
+		change.relid = lfirst_oid(cell);
+		check_change(&change);
 	}
 }
 
@@ -308,17 +441,13 @@ registry_guard_dropped(Oid relid, const char *column)
 void
 registry_guard(Node *command)
 {
-	if (IsA(command, AlterTableStmt) && ((AlterTableStmt *) command)->objtype == OBJECT_TABLE)
+	if (IsA(command, AlterTableStmt) && (((AlterTableStmt *) command)->objtype == OBJECT_TABLE ||
+										 ((AlterTableStmt *) command)->objtype == OBJECT_TYPE))
 		guard_alter_table((AlterTableStmt *) command);
-	else if (IsA(command, RenameStmt) && ((RenameStmt *) command)->renameType == OBJECT_COLUMN)
-	{
-		const RenameStmt *rename = (RenameStmt *) command;
-		GuardedChange change = {
-			.relid = table_of(rename->relation), .column = rename->subname, .verb = "rename"};
-
-		if (OidIsValid(change.relid))
-			check_change(&change);
-	}
+	else if (IsA(command, RenameStmt) &&
+			 (((RenameStmt *) command)->renameType == OBJECT_COLUMN ||
+			  ((RenameStmt *) command)->renameType == OBJECT_ATTRIBUTE))
+		guard_rename((RenameStmt *) command);
 }
 
 /*
@@ -348,15 +477,29 @@ warn_of_forgotten_states(void)
 						 "dbcrypt_revoke_keys().")));
 }
 
+/* Whether a command drops the extension: by its name, or with its schema. */
+static bool
+drops_extension(const DropStmt *drop)
+{
+	const char *schema = get_namespace_name(get_rel_namespace(catalog_relation("dbcrypt_keys")));
+	const char *name;
+	ListCell *cell;
+
+	if (drop->removeType == OBJECT_EXTENSION)
+		name = "dbcrypt";
+	else if (drop->removeType == OBJECT_SCHEMA && drop->behavior == DROP_CASCADE && schema)
+		name = schema;
+	else
+		return false;
+	foreach(cell, drop->objects)
+		if (strcmp(strVal(lfirst(cell)), name) == 0)
+			return true;
+	return false;
+}
+
 void
 registry_guard_states(Node *command)
 {
-	const DropStmt *drop = (DropStmt *) command;
-	ListCell *cell;
-
-	if (!IsA(command, DropStmt) || drop->removeType != OBJECT_EXTENSION)
-		return;
-	foreach(cell, drop->objects)
-		if (strcmp(strVal(lfirst(cell)), "dbcrypt") == 0)
-			warn_of_forgotten_states();
+	if (IsA(command, DropStmt) && drops_extension((DropStmt *) command))
+		warn_of_forgotten_states();
 }

@@ -50,6 +50,26 @@ column_names_key(const TargetColumn *target)
 	return target->scheme == NULL || dbcrypt_scheme_traits_of(target->scheme)->names_key;
 }
 
+bool
+column_fits_type(const TargetColumn *target, Oid type)
+{
+	const dbcrypt_scheme *scheme = target->scheme ? target->scheme : scheme_native();
+
+	switch (getBaseType(type))
+	{
+		case JSONOID:
+		case JSONBOID:
+			return target->options.json != NULL;
+		case TEXTOID:
+		case VARCHAROID:
+			return target->options.json == NULL && dbcrypt_scheme_traits_of(scheme)->text;
+		case BYTEAOID:
+			return target->options.json == NULL && dbcrypt_scheme_traits_of(scheme)->binary;
+		default:
+			return false;
+	}
+}
+
 void
 column_refresh_name(TargetColumn *target)
 {

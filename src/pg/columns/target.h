@@ -48,6 +48,8 @@ extern bool column_is_native(const TargetColumn *target);
 
 /* The role that evaluates the column's expressions. */
 extern Oid column_runs_as(const TargetColumn *target);
+/* Whether values of the column can be of a type, or of a domain over it. */
+extern bool column_fits_type(const TargetColumn *target, Oid type);
 
 /* Brings the name up to date from the number: a column may be renamed while it is worked on. */
 extern void column_refresh_name(TargetColumn *target);

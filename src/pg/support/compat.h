@@ -72,6 +72,18 @@ typedef RepOriginId ReplOriginId;
 #define COMPAT_JSON_OK
 #endif
 
+/* Whether an action of ALTER TABLE gives a generated column another expression. */
+static inline bool
+compat_sets_expression(AlterTableType action)
+{
+#if PG_VERSION_NUM >= 170000
+	return action == AT_SetExpression;
+#else
+	(void) action;
+	return false;
+#endif
+}
+
 /* A lexer of a JSON text in the database's encoding that reads strings. */
 static inline JsonLexContext *
 compat_json_lexer(char *json, int size)
