@@ -117,7 +117,9 @@ copying_trigger_check(Relation rel, const TargetColumn *target)
 
 	visit_followers(RelationGetRelid(rel), refuse_trigger, arg);
 	/* Those for each row have clones on partitions; those with transition tables have none. */
-	foreach(cell, rel->rd_rel->relispartition ? get_partition_ancestors(RelationGetRelid(rel)) : NIL)
+	if (!rel->rd_rel->relispartition)
+		return;
+	foreach(cell, get_partition_ancestors(RelationGetRelid(rel)))
 		visit_followers(lfirst_oid(cell), refuse_trigger, arg);
 }
 
