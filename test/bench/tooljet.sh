@@ -17,11 +17,11 @@ tooljet_prepare()
 {
 	local uid="md5(i::text)::uuid" fifth=$((tooljet_values / 5))
 	sql "CREATE DATABASE tooljet"
-	tooljet_sql tooljet "CREATE EXTENSION pgcrypto; CREATE SCHEMA dbcrypt; CREATE EXTENSION dbcrypt SCHEMA dbcrypt"
-	tooljet_sql tooljet "SELECT dbcrypt.dbcrypt_register_keys()" >/dev/null
+	tooljet_sql tooljet "CREATE EXTENSION pgcrypto; CREATE EXTENSION dbcrypt"
+	tooljet_sql tooljet "SELECT dbcrypt_register_keys()" >/dev/null
 	tooljet_sql tooljet "$(<"$root/test/applications/tooljet.sql")"
 	tooljet_sql tooljet "SET dbcrypt.keys = '$old';
-		SELECT dbcrypt.dbcrypt_adopt_tooljet();
+		SELECT dbcrypt_adopt_tooljet();
 		INSERT INTO organizations (id, name) SELECT $uid, i FROM generate_series(1, 100) i;
 		INSERT INTO users (id, email) SELECT $uid, i FROM generate_series(1, $fifth) i;
 		INSERT INTO app_environments (id, organization_id, name) SELECT $uid, $uid, 'production' FROM generate_series(1, 1) i;
@@ -33,8 +33,8 @@ tooljet_prepare()
 		INSERT INTO organization_constant_version_values (constant_version_id, environment_id, value) SELECT $uid, md5('1')::uuid, '¡version ' || i FROM generate_series(1, $fifth) i;
 		INSERT INTO sso_configs (sso, configs) SELECT 'git', json_build_object('clientId', i, 'clientSecret', '¡secret ' || i) FROM generate_series(1, $fifth) i;
 		INSERT INTO user_details (user_id, user_metadata) SELECT $uid, '¡metadata ' || i FROM generate_series(1, $fifth) i;
-		SELECT dbcrypt.dbcrypt_encrypt_column(format('%I.%I', \"schema\", \"table\"), \"column\") FROM dbcrypt.dbcrypt_columns;
-		DELETE FROM dbcrypt.dbcrypt_columns" >/dev/null
+		SELECT dbcrypt_encrypt_column(format('%I.%I', \"schema\", \"table\"), \"column\") FROM dbcrypt_columns;
+		DELETE FROM dbcrypt_columns" >/dev/null
 	tooljet_sql tooljet "VACUUM ANALYZE"
 }
 
@@ -48,9 +48,9 @@ tooljet_round()
 {
 	sql "CREATE DATABASE fresh TEMPLATE tooljet"
 	sql "CHECKPOINT"
-	record tooljet_adopt "$(PGDATABASE=fresh query_ms "SELECT * FROM dbcrypt.dbcrypt_adopt_tooljet()")"
-	record tooljet_rotate "$(PGDATABASE=fresh query_ms "SELECT * FROM dbcrypt.dbcrypt_rotate_all()")"
-	[ "$(tooljet_sql fresh "SELECT DISTINCT state, sum(\"values\") OVER () FROM dbcrypt.dbcrypt_verify_all()")" = "primary|$((tooljet_values / 5 * 5))" ]
+	record tooljet_adopt "$(PGDATABASE=fresh query_ms "SELECT * FROM dbcrypt_adopt_tooljet()")"
+	record tooljet_rotate "$(PGDATABASE=fresh query_ms "SELECT * FROM dbcrypt_rotate_all()")"
+	[ "$(tooljet_sql fresh "SELECT DISTINCT state, sum(\"values\") OVER () FROM dbcrypt_verify_all()")" = "primary|$((tooljet_values / 5 * 5))" ]
 	sql "DROP DATABASE fresh"
 	tooljet_has_node || return 0
 	sql "CREATE DATABASE fresh TEMPLATE tooljet"
