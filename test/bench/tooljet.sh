@@ -68,7 +68,7 @@ tooljet_report()
 	awk -v adopt="$adopt" -v rotate="$rotate" 'BEGIN {
 		printf "%-46s %10.2f s\n%-46s %10.2f s\n", "  dbcrypt_adopt_tooljet", adopt / 1000, "  dbcrypt_rotate_all", rotate / 1000 }'
 	if tooljet_has_node; then
-		report "  both, against a loop of Node" ms "$(awk -v a="$adopt" -v b="$rotate" 'BEGIN { print a + b }')" "$(median tooljet_node)" faster 1
+		report "  both, against a loop of Node" ms "$(awk -v a="$adopt" -v b="$rotate" 'BEGIN { print a + b }')" "$(median tooljet_node)" faster 2
 	else
 		echo "  a loop of Node: left out, Node or its package pg (node-pg) is not installed"
 	fi
