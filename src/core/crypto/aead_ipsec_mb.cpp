@@ -25,6 +25,7 @@ struct Functions
 	aes_gcm_enc_dec_t decrypt = nullptr;
 };
 
+/* Asks the processor, and chooses the functions for it. */
 Functions
 find_functions()
 {
@@ -38,6 +39,7 @@ find_functions()
 	return {manager->gcm256_pre, manager->gcm256_enc, manager->gcm256_dec};
 }
 
+/* The same, found once a process. */
 const Functions &
 functions()
 {
@@ -61,6 +63,7 @@ IpsecMbAead::is_supported()
 	return functions().encrypt != nullptr;
 }
 
+/* The library wants the expanded key aligned; what follows it need not be. */
 IpsecMbAead::IpsecMbAead(Secret key)
 	: memory_(sizeof(gcm_key_data) + sizeof(gcm_context_data) + alignof(gcm_key_data))
 {

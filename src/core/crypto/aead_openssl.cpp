@@ -31,6 +31,7 @@ aes_256_gcm()
 	return cipher;
 }
 
+/* Throws if a function of OpenSSL has failed. */
 void
 check(int result)
 {
@@ -66,6 +67,7 @@ OpenSslAead::is_default_provider()
 					   "default") == 0;
 }
 
+/* A context that holds the expanded key, for many values; encrypt: 1 or 0 as in EVP. */
 OpenSslAead::Context
 OpenSslAead::new_context(int encrypt) const
 {

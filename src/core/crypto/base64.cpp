@@ -48,12 +48,14 @@ sextet(Base64Reader reader, uint8_t character)
 	return bits == bad_group ? -1 : static_cast<int>(bits);
 }
 
+/* The 24 bits of four characters, or bits of bad_group. */
 inline uint32_t
 decode_group(const uint8_t *in)
 {
 	return places[0][in[0]] | places[1][in[1]] | places[2][in[2]] | places[3][in[3]];
 }
 
+/* Writes the three bytes of a group. */
 inline void
 put_group(uint8_t *out, uint32_t group)
 {
@@ -62,6 +64,7 @@ put_group(uint8_t *out, uint32_t group)
 	out[2] = static_cast<uint8_t>(group);
 }
 
+/* Turns a number as it lies in memory into the one of its bytes in order, and back. */
 inline uint64_t
 big_endian(uint64_t value)
 {

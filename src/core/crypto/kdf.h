@@ -14,6 +14,7 @@
 namespace dbcrypt
 {
 
+/* SHA-256 of data. */
 std::array<uint8_t, 32> sha256(Bytes data);
 
 /*

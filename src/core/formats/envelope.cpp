@@ -32,6 +32,7 @@ static_assert(header_size % 3 == 0 && ciphertext_at % 3 == 0);
 /* The shortest text that is accepted holds a tag, even with two characters of padding. */
 static_assert(base64_decoded_max_size(base64_encoded_size(overhead)) - 2 >= overhead);
 
+/* Writes the 12 bytes of the header. */
 void
 write_header(const KeyId &id, uint8_t *out)
 {

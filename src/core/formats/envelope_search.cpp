@@ -12,6 +12,8 @@
 #include "envelope.h"
 #include "search_types.h"
 
+#include "../crypto/hex.h"
+
 #include "../crypto/no_postgres.h"
 
 namespace dbcrypt
@@ -63,15 +65,6 @@ may_begin(const uint8_t *from)
 			zero_bytes(differences(from, '\n'))) != 0;
 }
 
-int
-hex_digit(uint8_t character)
-{
-	if (character >= '0' && character <= '9')
-		return character - '0';
-	const int letter = character | 0x20;
-	return letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
-}
-
 /* What begins a text: a character in some spelling, or a line break. */
 struct Spelled
 {
@@ -89,7 +82,7 @@ numbered(Bytes text, size_t digits, size_t end, unsigned base)
 		return {0, 0};
 	for (size_t i = digits; i < end; i++)
 	{
-		const int digit = hex_digit(text[i]);
+		const int digit = hex_value(text[i]);
 		if (digit < 0 || static_cast<unsigned>(digit) >= base || number > UINT8_MAX)
 			return {0, 0};
 		number = number * base + static_cast<unsigned>(digit);
@@ -145,7 +138,7 @@ read_reference(Bytes text)
 	const bool hexadecimal = at < text.size() && text[at] == 'x';
 	at += hexadecimal ? 1 : 0;
 	size_t end = at;
-	while (end < text.size() && hex_digit(text[end]) >= 0)
+	while (end < text.size() && hex_value(text[end]) >= 0)
 		end++;
 	if (end == text.size() || text[end] != ';')
 		return {0, 0};
@@ -240,8 +233,8 @@ read_hex(Bytes text, size_t at, FoundHeader *found)
 		return false;
 	for (size_t i = 0; i < header_size; i++)
 	{
-		const int high = hex_digit(digits[2 * i]);
-		const int low = hex_digit(digits[2 * i + 1]);
+		const int high = hex_value(digits[2 * i]);
+		const int low = hex_value(digits[2 * i + 1]);
 		if (high < 0 || low < 0)
 			return false;
 		header[i] = static_cast<uint8_t>(high << 4 | low);

@@ -10,6 +10,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "../crypto/hex.h"
+
 #include "../crypto/no_postgres.h"
 
 namespace dbcrypt
@@ -60,6 +62,7 @@ constexpr std::string_view file_magics[] = {"\xFF\xD8\xFF"sv,
 											"wOF"sv,
 											"\x1A\x45\xDF\xA3"sv};
 
+/* Whether bytes begin as a file of a known type does. */
 bool
 is_file(Bytes bytes)
 {
@@ -76,15 +79,7 @@ struct Decoded
 	size_t size;
 };
 
-int
-hex_digit(uint8_t character)
-{
-	if (character >= '0' && character <= '9')
-		return character - '0';
-	const int letter = character | 0x20;
-	return letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
-}
-
+/* Hex of either case, as bytea prints it too. False for anything else. */
 bool
 decode_hex(Bytes text, Decoded *out)
 {
@@ -94,7 +89,7 @@ decode_hex(Bytes text, Decoded *out)
 		return false;
 	for (size_t i = 0; i < text.size(); i++)
 	{
-		const int digit = hex_digit(text[i]);
+		const int digit = hex_value(text[i]);
 		if (digit < 0)
 			return false;
 		if (i / 2 < decoded_limit)
@@ -156,6 +151,7 @@ decode_base64(Bytes text, Decoded *out)
 	return characters % 4 != 1 && padding <= 2 && (padding == 0 || (characters + padding) % 4 == 0);
 }
 
+/* What a value decodes to; bytea that is no text decodes to itself. False for other text. */
 bool
 decode(dbcrypt_encoding encoding, Bytes value, Decoded *out)
 {
@@ -182,6 +178,7 @@ struct Distribution
 	uint32_t distinct = 0;
 };
 
+/* Adds up the kept bytes; a value that was there before counts once. */
 Distribution
 distribution_of(const dbcrypt_sample &sample)
 {
@@ -207,6 +204,7 @@ distribution_of(const dbcrypt_sample &sample)
 	return sum;
 }
 
+/* Pearson's chi-square of the bytes against equal numbers of each. */
 double
 chi_square(const Distribution &sum)
 {

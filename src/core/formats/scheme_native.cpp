@@ -28,6 +28,7 @@ constexpr dbcrypt_scheme_traits native_traits = {
 	.foreign_key_column = nullptr,
 };
 
+/* Of a cell, and of a context, what the envelope takes. */
 Bytes
 value_of(const dbcrypt_cell &cell)
 {
@@ -40,6 +41,7 @@ aad_of(const dbcrypt_context &context)
 	return {context.aad, context.aad_size};
 }
 
+/* A native value has no companion. */
 void
 no_companion(dbcrypt_sealed *out)
 {

@@ -16,6 +16,7 @@ namespace
 constexpr std::string_view canary_text = "dbcrypt";
 constexpr std::string_view canary_info = "dbcrypt/1/canary";
 
+/* The bytes of a text. */
 Bytes
 bytes_of(std::string_view text)
 {

@@ -5,6 +5,7 @@
 
 #include "../crypto/aead_choice.h"
 #include "../crypto/base64.h"
+#include "../crypto/hex.h"
 #include "../crypto/kdf.h"
 
 #include "../crypto/no_postgres.h"
@@ -18,26 +19,14 @@ namespace
 constexpr std::string_view native_info = "dbcrypt/1/aes-256-gcm";
 constexpr std::string_view coder_prefix = "aes256gcm";
 
-int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* Reads two digits for each byte of out. False for what is not hex. */
 bool
 parse_hex(std::string_view text, std::span<uint8_t> out)
 {
 	for (size_t i = 0; i < out.size(); i++)
 	{
-		const int high = hex_value(text[2 * i]);
-		const int low = hex_value(text[2 * i + 1]);
+		const int high = hex_value(static_cast<uint8_t>(text[2 * i]));
+		const int low = hex_value(static_cast<uint8_t>(text[2 * i + 1]));
 		if (high < 0 || low < 0)
 			return false;
 		out[i] = static_cast<uint8_t>(high << 4 | low);
@@ -45,6 +34,7 @@ parse_hex(std::string_view text, std::span<uint8_t> out)
 	return true;
 }
 
+/* A key as 64 hex digits. */
 std::optional<Secret>
 parse_hex_key(std::string_view text)
 {
@@ -54,6 +44,7 @@ parse_hex_key(std::string_view text)
 	return key;
 }
 
+/* A key as base64. */
 std::optional<Secret>
 parse_base64_key(std::string_view text)
 {
@@ -88,12 +79,14 @@ parse_db_key_base(std::string_view text)
 	return key;
 }
 
+/* The bytes of a text. */
 Bytes
 bytes_of(std::string_view text)
 {
 	return {reinterpret_cast<const uint8_t *>(text.data()), text.size()};
 }
 
+/* Writes two lower-case digits for each byte, and no NUL. */
 void
 encode_hex(Bytes bytes, char *out)
 {

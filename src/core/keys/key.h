@@ -38,6 +38,7 @@ bool ends_text_key(char c);
  */
 std::optional<Secret> parse_key(std::string_view text);
 
+/* The id of a key. */
 KeyId key_id_of(const Secret &key);
 
 /* Writes a key id as lower-case hex and a NUL. */

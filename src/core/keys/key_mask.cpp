@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "../crypto/base64.h"
+#include "../crypto/hex.h"
 
 #include "../crypto/no_postgres.h"
 
@@ -19,23 +20,18 @@ constexpr size_t base64_size = base64_encoded_size(key_size); /* the last one is
 /* The shortest piece of a key that is hidden where no ring tells what is one. */
 constexpr size_t suspect_size = 20;
 
-bool
-is_digit_or_letter(char c, char last_lower)
-{
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= last_lower) ||
-		   (c >= 'A' && c <= last_lower - 'a' + 'A');
-}
-
+/* What is written in hex, or in base64, consists of these. */
 bool
 is_hex(char c)
 {
-	return is_digit_or_letter(c, 'f');
+	return hex_value(static_cast<uint8_t>(c)) >= 0;
 }
 
 bool
 is_base64(char c)
 {
-	return is_digit_or_letter(c, 'z') || c == '+' || c == '/';
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '+' ||
+		   c == '/';
 }
 
 /* The length of the run of such characters at position at. */
@@ -71,6 +67,7 @@ is_padded(std::span<const char> text, size_t at)
 	return at < text.size() && text[at] == '=';
 }
 
+/* Whether a text is a key of the keyring. */
 bool
 is_key(std::span<const char> text, const Keyring &keyring)
 {
@@ -87,6 +84,7 @@ is_key(std::span<const char> text, const Keyring &keyring)
 	return false;
 }
 
+/* Overwrites a text; returns 1, for the count. */
 size_t
 mask(std::span<char> text)
 {
@@ -148,16 +146,11 @@ public:
 	{
 		size_t first = 0;
 		for (size_t i = 0; i < 4; i++)
-			first = first << 4 | hex_value(digits[i]);
+			first = first << 4 | static_cast<size_t>(hex_value(static_cast<uint8_t>(digits[i])));
 		return reveal_secret(seen_)[first] != 0;
 	}
 
 private:
-	static size_t hex_value(char c)
-	{
-		return static_cast<size_t>(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
-	}
-
 	Secret seen_;
 };
 

@@ -28,6 +28,7 @@ namespace
 constexpr std::string_view white_space = " \t\r\n\f\v";
 constexpr std::string_view key_file_prefix = "encryption-key-";
 
+/* A text without white space around it. */
 std::string_view
 trim(std::string_view text)
 {
@@ -37,6 +38,7 @@ trim(std::string_view text)
 	return text.substr(first, text.find_last_not_of(white_space) - first + 1);
 }
 
+/* The key that a text writes; throws for anything else. */
 Secret
 key_or_throw(std::string_view text)
 {
@@ -46,6 +48,7 @@ key_or_throw(std::string_view text)
 	return std::move(*key);
 }
 
+/* Whether a key is written as text:... */
 bool
 is_text_key(std::string_view text)
 {
@@ -88,6 +91,7 @@ struct CloseDirectory
 };
 using Directory = std::unique_ptr<DIR, CloseDirectory>;
 
+/* Throws the status that belongs to errno. */
 [[noreturn]] void
 throw_errno()
 {
@@ -111,6 +115,7 @@ open_or_throw(int directory, const char *path)
 	return fd;
 }
 
+/* What fstat() says of an open file. */
 struct stat
 status_or_throw(int fd)
 {
@@ -134,6 +139,7 @@ check_access(const struct stat &status)
 		throw CoreError{DBCRYPT_KEY_FILE_PERMISSIONS};
 }
 
+/* The keys in an open file, if its owner and permissions are right. */
 std::vector<Secret>
 keys_of_descriptor(int fd, const struct stat &status, dbcrypt_source_error *error)
 {
@@ -208,6 +214,7 @@ key_file_names(DIR *directory)
 	return names;
 }
 
+/* Reads a directory through its descriptor, which it takes over. */
 Directory
 directory_of(Descriptor &fd)
 {
@@ -225,6 +232,7 @@ mix(uint64_t stamp, uint64_t fact)
 	return (std::rotl(stamp, 23) ^ fact) * 1099511628211U;
 }
 
+/* Adds to a stamp what tells one file, or one state of it, from another. */
 uint64_t
 mix_status(uint64_t stamp, const struct stat &status)
 {

@@ -21,6 +21,7 @@ namespace dbcrypt
 /* Bytes. A larger key file is DBCRYPT_KEY_FILE_UNREADABLE with errno EFBIG. */
 constexpr size_t key_file_limit = 1024 * 1024;
 
+/* The keys of a list, of the contents of a file, and of a file or directory. */
 std::vector<Secret> keys_of_list(std::string_view list, dbcrypt_source_error *error);
 std::vector<Secret> keys_of_contents(Bytes contents, dbcrypt_source_error *error);
 std::vector<Secret> keys_of_file(const char *path, dbcrypt_source_error *error);

@@ -11,6 +11,7 @@ namespace dbcrypt
 namespace
 {
 
+/* The 7 bytes of an id as a number. */
 template <typename Id>
 uint64_t
 pack(const Id &id)
