@@ -114,7 +114,8 @@ ALTER TABLE dbcrypt_keys ENABLE TRIGGER ALL;
 ALTER EVENT TRIGGER dbcrypt_columns_dropped DISABLE;
 ALTER TABLE written DISABLE TRIGGER ALL;
 SELECT * FROM dbcrypt_check() WHERE subject LIKE '%trigger%';
-ALTER TABLE dbcrypt_keys ENABLE ALWAYS TRIGGER dbcrypt_keys_changed, ENABLE ALWAYS TRIGGER dbcrypt_keys_merge;
+ALTER TABLE dbcrypt_keys ENABLE ALWAYS TRIGGER dbcrypt_keys_changed, ENABLE ALWAYS TRIGGER dbcrypt_keys_truncated,
+    ENABLE ALWAYS TRIGGER dbcrypt_keys_merge;
 ALTER EVENT TRIGGER dbcrypt_columns_dropped ENABLE ALWAYS;
 DROP TABLE written;
 SELECT * FROM dbcrypt_check() WHERE subject LIKE '%trigger%';

@@ -50,12 +50,16 @@ CREATE TABLE dbcrypt_keys (
     comment text
 );
 
-CREATE FUNCTION dbcrypt_keys_changed() RETURNS trigger
+-- Every session reads the table again. The apply of a subscription fires row triggers only.
+CREATE FUNCTION dbcrypt_catalog_changed() RETURNS trigger
 AS 'MODULE_PATHNAME' LANGUAGE C;
 CREATE TRIGGER dbcrypt_keys_changed
-    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON dbcrypt_keys
-    FOR EACH STATEMENT EXECUTE FUNCTION dbcrypt_keys_changed();
-ALTER TABLE dbcrypt_keys ENABLE ALWAYS TRIGGER dbcrypt_keys_changed;
+    AFTER INSERT OR UPDATE OR DELETE ON dbcrypt_keys
+    FOR EACH ROW EXECUTE FUNCTION dbcrypt_catalog_changed();
+CREATE TRIGGER dbcrypt_keys_truncated AFTER TRUNCATE ON dbcrypt_keys
+    FOR EACH STATEMENT EXECUTE FUNCTION dbcrypt_catalog_changed();
+ALTER TABLE dbcrypt_keys ENABLE ALWAYS TRIGGER dbcrypt_keys_changed,
+    ENABLE ALWAYS TRIGGER dbcrypt_keys_truncated;
 
 -- A dump that is restored beside keys brings none of them back into use.
 CREATE FUNCTION dbcrypt_keys_merge() RETURNS trigger
@@ -116,7 +120,14 @@ AS 'MODULE_PATHNAME' LANGUAGE C;
 CREATE TRIGGER dbcrypt_columns_bind
     BEFORE INSERT OR UPDATE OF "schema", "table", "column" ON dbcrypt_columns
     FOR EACH ROW EXECUTE FUNCTION dbcrypt_columns_bind();
-ALTER TABLE dbcrypt_columns ENABLE ALWAYS TRIGGER dbcrypt_columns_bind;
+CREATE TRIGGER dbcrypt_columns_changed
+    AFTER INSERT OR UPDATE OR DELETE ON dbcrypt_columns
+    FOR EACH ROW EXECUTE FUNCTION dbcrypt_catalog_changed();
+CREATE TRIGGER dbcrypt_columns_truncated AFTER TRUNCATE ON dbcrypt_columns
+    FOR EACH STATEMENT EXECUTE FUNCTION dbcrypt_catalog_changed();
+ALTER TABLE dbcrypt_columns ENABLE ALWAYS TRIGGER dbcrypt_columns_bind,
+    ENABLE ALWAYS TRIGGER dbcrypt_columns_changed,
+    ENABLE ALWAYS TRIGGER dbcrypt_columns_truncated;
 
 CREATE FUNCTION dbcrypt_columns_follow() RETURNS event_trigger
 AS 'MODULE_PATHNAME' LANGUAGE C;
@@ -324,7 +335,7 @@ REVOKE EXECUTE ON FUNCTION
     dbcrypt_census_serialize(internal), dbcrypt_census_deserialize(bytea, internal),
     dbcrypt_census_values(tid, VARIADIC "any"), dbcrypt_census(regclass),
     dbcrypt_databases(text),
-    dbcrypt_keys_changed(), dbcrypt_keys_merge(), dbcrypt_columns_bind(),
+    dbcrypt_catalog_changed(), dbcrypt_keys_merge(), dbcrypt_columns_bind(),
     dbcrypt_columns_prepare(), dbcrypt_columns_follow(),
     dbcrypt_register_keys(), dbcrypt_revoke_key(text), dbcrypt_reinstate_key(text),
     dbcrypt_loaded_keys(), dbcrypt_progress_rows(),

@@ -67,7 +67,7 @@ SELECT count(*) >= 0 AS readable FROM dbcrypt_key_status;
 RESET ROLE;
 
 -- Functions that only triggers may call.
-SELECT dbcrypt_keys_changed();
+SELECT dbcrypt_catalog_changed();
 SELECT dbcrypt_columns_follow();
 SELECT dbcrypt_columns_prepare();
 SELECT dbcrypt_columns_bind();

@@ -62,6 +62,11 @@ foreach my $binary (qw(false true))
 	is( $subscriber->safe_psql($database, q{SELECT "table", state, "values" FROM dbcrypt_verify_all() ORDER BY "table"::text}),
 		"t|primary|20\nu|primary|20", "$name: what was rotated arrives");
 
+	# A session that is open there hears of what the apply has changed.
+	my $open = new_session($subscriber, $database);
+	my $state = q{SELECT state FROM dbcrypt_register_keys() WHERE key_id = '} . key_id($k1) . q{'};
+	is((run_sql($open, $state))[0], 'registered', "$name: a key's state in an open session");
+
 	# DDL is not replicated: the subscriber's follows.
 	$publisher->safe_psql($database, 'ALTER TABLE u RENAME v TO w');
 	$publisher->wait_for_catchup($name);
@@ -74,6 +79,8 @@ foreach my $binary (qw(false true))
 	$publisher->wait_for_catchup($name);
 	is($subscriber->safe_psql($database, $registry), 'public|t|v|id::text', "$name: what is unregistered goes");
 	is($subscriber->safe_psql($database, 'SELECT count(*) FROM dbcrypt_keys WHERE revoked_at IS NOT NULL'), 1, "$name: a revocation arrives");
+	is((run_sql($open, $state))[0], 'revoked', "$name: which the open session hears of");
+	$open->quit;
 	$subscriber->safe_psql($database, "DROP SUBSCRIPTION $name");
 	write_key_file(key_file($_), $k1, $k2) foreach $publisher, $subscriber;
 }

@@ -11,7 +11,6 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
 #include "utils/tuplestore.h"
 
 #include "core/api/keyring.h"
@@ -23,7 +22,6 @@
 PG_FUNCTION_INFO_V1(dbcrypt_register_keys);
 PG_FUNCTION_INFO_V1(dbcrypt_loaded_keys);
 PG_FUNCTION_INFO_V1(dbcrypt_keys_merge);
-PG_FUNCTION_INFO_V1(dbcrypt_keys_changed);
 
 /* The session's ring; throws if it holds no key. */
 static dbcrypt_ring *
@@ -153,17 +151,4 @@ dbcrypt_keys_merge(PG_FUNCTION_ARGS)
 		lengthof(types), types, values, nulls, SPI_OK_UPDATE);
 	SPI_finish();
 	return PointerGetDatum(merged > 0 ? NULL : trigger->tg_trigtuple);
-}
-
-/* Statement trigger on dbcrypt_keys: every session reads the states again. */
-Datum
-dbcrypt_keys_changed(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-						errmsg("dbcrypt_keys_changed must be called as a trigger")));
-	CacheInvalidateRelcache(trigger->tg_relation);
-	return PointerGetDatum(NULL);
 }

@@ -14,15 +14,19 @@
 #include "catalog/pg_extension.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
+#include "commands/trigger.h"
 #include "executor/spi.h"
 #include "nodes/value.h"
 #include "parser/parse_func.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 
 #include "support/catalog.h"
 #include "support/run_as.h"
+
+PG_FUNCTION_INFO_V1(dbcrypt_catalog_changed);
 
 /* OID of the schema the extension was created in, InvalidOid without the extension. */
 static Oid
@@ -133,4 +137,20 @@ catalog_execute(const char *query, int nargs, Oid *types, Datum *values, const c
 			 SPI_result_code_string(result));
 	run_as_restore(&saved);
 	return SPI_processed;
+}
+
+/*
+ * Trigger on the extension's tables: every session reads the table again. For each row,
+ * since the apply of a subscription fires no others; and for TRUNCATE.
+ */
+Datum
+dbcrypt_catalog_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("dbcrypt_catalog_changed must be called as a trigger")));
+	CacheInvalidateRelcache(trigger->tg_relation);
+	return PointerGetDatum(NULL);
 }
