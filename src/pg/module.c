@@ -7,6 +7,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
+#include "columns/registry_store.h"
 #include "core/api/status.h"
 #include "health/check_launcher.h"
 #include "keys/log_masking.h"
@@ -23,6 +24,7 @@ _PG_init(void)
 {
 	settings_init();
 	session_init();
+	registry_store_init();
 	mask_init();
 	check_launcher_init();
 	if (process_shared_preload_libraries_in_progress)

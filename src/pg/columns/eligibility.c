@@ -235,13 +235,12 @@ check_not_read(Relation rel, AttrNumber attnum, AttrNumber companion)
 
 	if (companion != InvalidAttrNumber)
 		changed = bms_add_members(changed, column_dependents(rel, companion));
-	foreach(cell, columns_registered())
+	foreach(cell, columns_over(RelationGetRelid(rel)))
 	{
 		TargetColumn *other = lfirst(cell);
 		AttrNumber other_attnum = get_attnum(RelationGetRelid(rel), other->name);
 
-		if (other_attnum <= 0 || other_attnum == attnum ||
-			!list_member_oid(column_members(other->relid, NoLock), RelationGetRelid(rel)))
+		if (other_attnum <= 0 || other_attnum == attnum)
 			continue;
 		check_companions_differ(rel, attnum, companion, other);
 		if (bms_overlap(inputs_of_column(rel, other_attnum, other), changed))

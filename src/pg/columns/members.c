@@ -4,11 +4,16 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_inherits.h"
 #include "lib/stringinfo.h"
 #include "storage/lmgr.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -23,6 +28,37 @@ column_lock_ancestors(Oid relid)
 
 	for (int i = list_length(ancestors) - 1; i >= 0; i--)
 		LockRelationOid(list_nth_oid(ancestors, i), AccessShareLock);
+	return ancestors;
+}
+
+/* OIDs of the relations that a relation is a child of. */
+static List *
+parents_of(Oid relid)
+{
+	Relation rel = table_open(InheritsRelationId, AccessShareLock);
+	List *parents = NIL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(rel, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		parents = lappend_oid(parents, ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent);
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return parents;
+}
+
+List *
+column_ancestors(Oid relid)
+{
+	List *ancestors = list_make1_oid(relid);
+	ListCell *cell;
+
+	foreach(cell, ancestors)
+		ancestors = list_concat_unique_oid(ancestors, parents_of(lfirst_oid(cell)));
 	return ancestors;
 }
 

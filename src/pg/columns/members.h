@@ -19,6 +19,12 @@
 extern List *column_lock_ancestors(Oid relid);
 
 /*
+ * OIDs of a relation and all those that it is a child of, through which column_members
+ * finds it.
+ */
+extern List *column_ancestors(Oid relid);
+
+/*
  * OIDs of a relation and its children of any depth. A partition that is being
  * detached concurrently counts: its rows are still there.
  */

@@ -9,10 +9,6 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
-#include "access/xlog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -24,75 +20,43 @@
 #include "columns/members.h"
 #include "columns/options.h"
 #include "columns/registry.h"
+#include "columns/registry_store.h"
 #include "columns/target.h"
 #include "core/api/scheme.h"
 #include "support/arguments.h"
 #include "support/catalog.h"
 #include "support/run_as.h"
 
-/* The numbers of the columns of dbcrypt_columns that are read; the last four may be 0. */
-typedef struct RegistryColumns
-{
-	AttrNumber schema;
-	AttrNumber table;
-	AttrNumber column;
-	AttrNumber bound_to;
-	AttrNumber relid;
-	AttrNumber attnum;
-	AttrNumber scheme;
-	AttrNumber aad;
-	AttrNumber options;
-	AttrNumber registered_by;
-} RegistryColumns;
-
-/* Finds them; unless whole, only those that name the column. */
-static RegistryColumns
-find_columns(Relation rel, bool whole)
-{
-	RegistryColumns columns = {.schema = catalog_column(rel, "schema", NAMEOID),
-							   .table = catalog_column(rel, "table", NAMEOID),
-							   .column = catalog_column(rel, "column", NAMEOID),
-							   .bound_to = catalog_column(rel, "bound_to", TEXTOID),
-							   .relid = catalog_column(rel, "relid", OIDOID),
-							   .attnum = catalog_column(rel, "attnum", INT2OID)};
-
-	if (whole)
-	{
-		columns.scheme = catalog_column(rel, "scheme", TEXTOID);
-		columns.aad = catalog_column(rel, "aad", TEXTOID);
-		columns.options = catalog_column(rel, "options", JSONBOID);
-		columns.registered_by = catalog_column(rel, "registered_by", NAMEOID);
-	}
-	return columns;
-}
-
-char *
-registry_bound_to(void)
-{
-	return psprintf(UINT64_FORMAT "/%u", GetSystemIdentifier(), MyDatabaseId);
-}
-
-/* A name of a row. */
+/* A copy of a string, NULL for NULL. */
 static char *
-read_name(HeapTuple tuple, Relation rel, AttrNumber attnum)
+copy_string(const char *string)
 {
-	return pstrdup(NameStr(*DatumGetName(catalog_value(tuple, rel, attnum))));
+	return string ? pstrdup(string) : NULL;
 }
 
-/* Reads the hint, if it is of this database. */
-static void
-read_hint(HeapTuple tuple, Relation rel, const RegistryColumns *columns, RegistryRow *row)
+/* A copy of options in the current memory context. */
+static ColumnOptions
+copy_options(const ColumnOptions *options)
 {
-	TupleDesc desc = RelationGetDescr(rel);
+	ColumnOptions copy = {.companion = copy_string(options->companion),
+						  .table = copy_string(options->table),
+						  .attribute = copy_string(options->attribute),
+						  .attribute_expression = copy_string(options->attribute_expression),
+						  .where = copy_string(options->where),
+						  .json = copy_string(options->json)};
+	ListCell *cell;
+
+	foreach(cell, options->ignore_triggers)
+		copy.ignore_triggers = lappend(copy.ignore_triggers, pstrdup(lfirst(cell)));
+	return copy;
+}
+
+/* Finds what the row's hint leads to, if it is of this database. */
+static void
+find_hinted(RegistryRow *row)
+{
 	HeapTuple attribute;
 
-	if (heap_attisnull(tuple, columns->bound_to, desc) ||
-		heap_attisnull(tuple, columns->relid, desc) || heap_attisnull(tuple, columns->attnum, desc))
-		return;
-	row->bound = strcmp(TextDatumGetCString(catalog_value(tuple, rel, columns->bound_to)),
-						registry_bound_to()) == 0;
-	row->hint_relid = DatumGetObjectId(catalog_value(tuple, rel, columns->relid));
-	row->hint_attnum = DatumGetInt16(catalog_value(tuple, rel, columns->attnum));
 	if (!row->bound || get_attname(row->hint_relid, row->hint_attnum, true) == NULL)
 		return;
 	attribute = SearchSysCacheAttNum(row->hint_relid, row->hint_attnum);
@@ -162,32 +126,31 @@ check_type(TargetColumn *column)
 					 describe_column(column->relid, column->attnum), format_type_be(type));
 }
 
-/* One row of dbcrypt_columns. */
+/* What a stored row means now; a copy in the current memory context, unless whole of its names. */
 static RegistryRow *
-read_row(HeapTuple tuple, Relation rel, const RegistryColumns *columns)
+resolve_row(const StoredRow *stored, bool whole)
 {
 	RegistryRow *row = palloc0(sizeof(RegistryRow));
 	TargetColumn *column = &row->column;
-	char *scheme;
 
-	row->schema = read_name(tuple, rel, columns->schema);
-	row->table = read_name(tuple, rel, columns->table);
-	row->name = read_name(tuple, rel, columns->column);
-	read_hint(tuple, rel, columns, row);
+	row->schema = pstrdup(stored->schema);
+	row->table = pstrdup(stored->table);
+	row->name = pstrdup(stored->name);
+	row->bound = stored->bound;
+	row->hint_relid = stored->hint_relid;
+	row->hint_attnum = stored->hint_attnum;
+	find_hinted(row);
 	find_named(row);
 	identify_column(row);
-	if (columns->scheme == InvalidAttrNumber)
+	if (!whole)
 		return row;
-	scheme = TextDatumGetCString(catalog_value(tuple, rel, columns->scheme));
-	column->scheme = dbcrypt_scheme_find(scheme);
+	column->scheme = dbcrypt_scheme_find(stored->scheme);
 	if (column->scheme == NULL && column->problem == NULL)
-		column->problem = psprintf("this version of dbcrypt does not know scheme \"%s\"", scheme);
-	if (!heap_attisnull(tuple, columns->aad, RelationGetDescr(rel)))
-		column->aad = TextDatumGetCString(catalog_value(tuple, rel, columns->aad));
-	column->registered_by = heap_attisnull(tuple, columns->registered_by, RelationGetDescr(rel))
-								? ""
-								: read_name(tuple, rel, columns->registered_by);
-	options_read(DatumGetJsonbP(catalog_value(tuple, rel, columns->options)), &column->options);
+		column->problem =
+			psprintf("this version of dbcrypt does not know scheme \"%s\"", stored->scheme);
+	column->aad = copy_string(stored->aad);
+	column->registered_by = pstrdup(stored->registered_by);
+	column->options = copy_options(&stored->options);
 	check_type(column);
 	return row;
 }
@@ -210,51 +173,50 @@ compare_rows(const ListCell *a, const ListCell *b)
 	return order ? order : strcmp(left->name, right->name);
 }
 
+/* Notes that another column of the same table has the same companion column. */
+static void
+note_shared_companion(TargetColumn *column, const TargetColumn *other)
+{
+	if (column->problem == NULL && column->attnum != other->attnum && column->options.companion &&
+		other->options.companion &&
+		strcmp(column->options.companion, other->options.companion) == 0)
+		column->problem = psprintf("column \"%s\" is registered with the same companion column "
+								   "\"%s\"",
+								   other->name, other->options.companion);
+}
+
 /*
  * Finds columns of one table with one companion column, as a restored registry may have
- * them: a rotation of one would make the other's values unreadable.
+ * them: a rotation of one would make the other's values unreadable. rows: in order.
  */
 static void
 find_shared_companions(const List *rows)
 {
-	ListCell *a;
-	ListCell *b;
+	for (int i = 0; i < list_length(rows); i++)
+	{
+		TargetColumn *column = list_nth(rows, i);
 
-	foreach(a, rows)
-		foreach(b, rows)
+		for (int j = i + 1; j < list_length(rows) && OidIsValid(column->relid); j++)
 		{
-			TargetColumn *column = &((RegistryRow *) lfirst(a))->column;
-			const TargetColumn *other = &((RegistryRow *) lfirst(b))->column;
+			TargetColumn *other = list_nth(rows, j);
 
-			if (column != other && column->problem == NULL && OidIsValid(column->relid) &&
-				column->relid == other->relid && column->attnum != other->attnum &&
-				column->options.companion && other->options.companion &&
-				strcmp(column->options.companion, other->options.companion) == 0)
-				column->problem =
-					psprintf("column \"%s\" is registered with the same companion column \"%s\"",
-							 other->name, other->options.companion);
+			if (other->relid != column->relid)
+				break;
+			note_shared_companion(column, other);
+			note_shared_companion(other, column);
 		}
+	}
 }
 
-List *
-registry_rows(bool whole)
+/* What stored rows mean now, in the order of columns_registered. */
+static List *
+resolve_rows(const List *stored, bool whole)
 {
-	Oid relid = catalog_relation("dbcrypt_columns");
 	List *rows = NIL;
-	Relation rel;
-	RegistryColumns columns;
-	SysScanDesc scan;
-	HeapTuple tuple;
+	ListCell *cell;
 
-	if (!OidIsValid(relid))
-		return NIL;
-	rel = table_open(relid, AccessShareLock);
-	columns = find_columns(rel, whole);
-	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		rows = lappend(rows, read_row(tuple, rel, &columns));
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
+	foreach(cell, stored)
+		rows = lappend(rows, resolve_row(lfirst(cell), whole));
 	list_sort(rows, compare_rows);
 	if (whole)
 		find_shared_companions(rows);
@@ -262,14 +224,27 @@ registry_rows(bool whole)
 }
 
 List *
-columns_registered(void)
+registry_rows(bool whole)
+{
+	return resolve_rows(registry_stored(whole), whole);
+}
+
+/* The columns of rows. */
+static List *
+columns_of(const List *rows)
 {
 	List *columns = NIL;
 	ListCell *cell;
 
-	foreach(cell, registry_rows(true))
+	foreach(cell, rows)
 		columns = lappend(columns, &((RegistryRow *) lfirst(cell))->column);
 	return columns;
+}
+
+List *
+columns_registered(void)
+{
+	return columns_of(registry_rows(true));
 }
 
 /* The row whose names or hint lead to the column: with a problem, either may. */
@@ -280,7 +255,7 @@ row_of(Oid relid, AttrNumber attnum)
 
 	if (attnum == InvalidAttrNumber)
 		return NULL;
-	foreach(cell, registry_rows(true))
+	foreach(cell, resolve_rows(registry_stored_of(relid), true))
 	{
 		RegistryRow *row = lfirst(cell);
 
@@ -299,6 +274,21 @@ column_registered(Oid relid, AttrNumber attnum)
 	return row ? &row->column : NULL;
 }
 
+List *
+columns_over(Oid relid)
+{
+	List *rows = NIL;
+	ListCell *table;
+	ListCell *cell;
+
+	foreach(table, column_ancestors(relid))
+		foreach(cell, resolve_rows(registry_stored_of(lfirst_oid(table)), true))
+			if (((RegistryRow *) lfirst(cell))->column.relid == lfirst_oid(table))
+				rows = lappend(rows, lfirst(cell));
+	list_sort(rows, compare_rows);
+	return columns_of(rows);
+}
+
 TargetColumn *
 column_covering(Oid relid, const char *name)
 {
@@ -307,12 +297,11 @@ column_covering(Oid relid, const char *name)
 
 	if (own)
 		return own;
-	foreach(cell, columns_registered())
+	foreach(cell, columns_over(relid))
 	{
 		TargetColumn *above = lfirst(cell);
 
-		if (strcmp(above->name, name) == 0 && OidIsValid(above->relid) &&
-			list_member_oid(column_members(above->relid, NoLock), relid))
+		if (strcmp(above->name, name) == 0)
 			return above;
 	}
 	return NULL;

@@ -38,6 +38,9 @@ typedef struct RegistryRow
  */
 extern List *columns_registered(void);
 
+/* The registered columns of a table and of those from which it inherits, in that order. */
+extern List *columns_over(Oid relid);
+
 /* The registered column of that number, or NULL. */
 extern TargetColumn *column_registered(Oid relid, AttrNumber attnum);
 
@@ -69,8 +72,5 @@ extern List *registry_rows(bool whole);
 
 /* Deletes a row. Needs SPI. */
 extern void registry_delete(const RegistryRow *row);
-
-/* What bound_to holds for a hint of this database. */
-extern char *registry_bound_to(void);
 
 #endif

@@ -17,7 +17,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "columns/registry.h"
+#include "columns/registry_store.h"
 #include "support/catalog.h"
 
 PG_FUNCTION_INFO_V1(dbcrypt_columns_bind);

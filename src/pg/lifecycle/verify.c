@@ -13,6 +13,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
@@ -226,25 +227,32 @@ Datum
 dbcrypt_verify_all(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = result_set(fcinfo, 3 + NRESULTS);
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext context =
+		AllocSetContextCreate(caller, "dbcrypt column", ALLOCSET_DEFAULT_SIZES);
 	List *left_out;
 	ListCell *cell;
 
 	foreach(cell, columns_workable(&left_out))
 	{
 		TargetColumn *target = lfirst(cell);
+		TargetColumn working = *target;
 		Datum values[3 + NRESULTS] = {0};
 		bool nulls[3 + NRESULTS] = {false};
 		List *tallies;
 
-		if (!verify_if_possible(target, &tallies))
-		{
-			left_out = lappend(left_out, target);
-			continue;
-		}
 		values[0] = ObjectIdGetDatum(target->relid);
 		values[1] = name_datum(target->name);
 		nulls[2 + NRESULTS] = true;
-		put_tallies(result, tallies, values, nulls, 2);
+		MemoryContextSwitchTo(context);
+		if (verify_if_possible(&working, &tallies))
+			put_tallies(result, tallies, values, nulls, 2);
+		else
+			target->problem = MemoryContextStrdup(caller, working.problem);
+		MemoryContextSwitchTo(caller);
+		MemoryContextReset(context);
+		if (target->problem)
+			left_out = lappend(left_out, target);
 	}
 	put_left_out(result, left_out);
 	return (Datum) 0;

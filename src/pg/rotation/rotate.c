@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
@@ -293,6 +294,9 @@ dbcrypt_rotate_all(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {"dry_run"};
 	ReturnSetInfo *result;
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext context =
+		AllocSetContextCreate(caller, "dbcrypt column", ALLOCSET_DEFAULT_SIZES);
 	List *rotated = NIL;
 	List *left_out;
 	ListCell *cell;
@@ -302,15 +306,20 @@ dbcrypt_rotate_all(PG_FUNCTION_ARGS)
 	foreach(cell, columns_workable(&left_out))
 	{
 		TargetColumn *target = lfirst(cell);
+		TargetColumn working = *target;
 		RotateCounts counts;
 
-		if (rotate_if_possible(target, PG_GETARG_BOOL(0), &counts))
-		{
+		MemoryContextSwitchTo(context);
+		if (rotate_if_possible(&working, PG_GETARG_BOOL(0), &counts))
 			put_column(result, target, &counts);
-			rotated = lappend(rotated, target);
-		}
 		else
+			target->problem = MemoryContextStrdup(caller, working.problem);
+		MemoryContextSwitchTo(caller);
+		MemoryContextReset(context);
+		if (target->problem)
 			left_out = lappend(left_out, target);
+		else
+			rotated = lappend(rotated, target);
 	}
 	if (!PG_GETARG_BOOL(0))
 		application_keys_revoke_unused(rotated);
