@@ -96,23 +96,59 @@ fire_table_rewrite(Relation rel)
 }
 
 /*
- * Rewrites one relation unless nothing changes in it, and closes it. A deletion
- * always rewrites: old versions of rows must go too. True if it was rewritten.
+ * Whether something changes in a relation; if not, its values are counted. A deletion
+ * always rewrites: old versions of rows must go too.
  */
 static bool
-rewrite_if_needed(RewriteKind kind, Relation rel, const TargetColumn *target, RewriteCounts *counts)
+needs_rewrite(RewriteKind kind, Relation rel, const TargetColumn *target, RewriteCounts *counts)
 {
 	RewriteCounts before = *counts;
 
 	if (kind != REWRITE_DELETE && !rewrite_is_needed(kind, rel, target, counts))
-	{
-		relation_close(rel, NoLock);
 		return false;
-	}
 	*counts = before;
-	fire_table_rewrite(rel);
-	rewrite_relation(kind, rel, target, counts);
 	return true;
+}
+
+/* Rewrites those of the open relations in which something changes, and closes all; how many. */
+static int
+rewrite_members(RewriteKind kind, List *members, const TargetColumn *target, RewriteCounts *counts)
+{
+	List *changing = NIL;
+	ListCell *cell;
+
+	foreach(cell, members)
+		if (needs_rewrite(kind, lfirst(cell), target, counts))
+			changing = lappend(changing, lfirst(cell));
+		else
+			relation_close(lfirst(cell), NoLock);
+	rewrite_check_locks(rewrite_locks(changing) + list_length(members));
+	foreach(cell, changing)
+	{
+		fire_table_rewrite(lfirst(cell));
+		rewrite_relation(kind, lfirst(cell), target, counts);
+	}
+	return list_length(changing);
+}
+
+/* Counts what rewrite_members would do, refuses what it would refuse, and closes all. */
+static void
+dry_run_members(RewriteKind kind, List *members, const TargetColumn *target, RewriteCounts *counts)
+{
+	List *changing = NIL;
+	ListCell *cell;
+
+	foreach(cell, members)
+	{
+		int64 before = counts->changed;
+
+		rewrite_dry_run(kind, lfirst(cell), target, counts);
+		if (counts->changed > before)
+			changing = lappend(changing, lfirst(cell));
+	}
+	rewrite_check_locks(rewrite_locks(changing) + list_length(members));
+	foreach(cell, members)
+		relation_close(lfirst(cell), NoLock);
 }
 
 /* Registers a column that is encrypted now, or unregisters one that is no longer. */
@@ -135,28 +171,26 @@ static RewriteCounts
 rewrite_column(RewriteKind kind, TargetColumn *target, const char *function, bool dry_run)
 {
 	RewriteCounts counts = {0};
-	ListCell *cell;
-	bool rewritten = false;
+	List *members;
+	int rewritten = 0;
 
 	PreventCommandDuringRecovery(function);
 	if (!dry_run)
 		PreventCommandIfReadOnly(function);
-	foreach(cell, open_rewritable(kind, target, dry_run))
-		if (dry_run)
-		{
-			rewrite_dry_run(kind, lfirst(cell), target, &counts);
-			relation_close(lfirst(cell), NoLock);
-		}
-		else
-			rewritten |= rewrite_if_needed(kind, lfirst(cell), target, &counts);
-	if (!dry_run)
+	members = open_rewritable(kind, target, dry_run);
+	if (dry_run)
+		dry_run_members(kind, members, target, &counts);
+	else
+	{
+		rewritten = rewrite_members(kind, members, target, &counts);
 		CommandCounterIncrement();
+	}
 	PushActiveSnapshot(GetLatestSnapshot());
 	empty_scan_check(target, counts.scanned);
 	PopActiveSnapshot();
 	if (dry_run)
 		return counts;
-	if (rewritten && kind != REWRITE_DECRYPT)
+	if (rewritten > 0 && kind != REWRITE_DECRYPT)
 		statistics_remove(target);
 	update_registry(kind, target);
 	return counts;

@@ -5,8 +5,11 @@
 #include "postgres.h"
 
 #include "access/relation.h"
+#include "access/twophase.h"
 #include "catalog/pg_publication.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
 #include "utils/lsyscache.h"
 
 #include "columns/target.h"
@@ -99,4 +102,42 @@ rewrite_check_decrypt_keys(List *members, const TargetColumn *target)
 							   target->name),
 						errdetail("Missing: %s.", missing.data),
 						errhint("Run SET dbcrypt.decrypt_keys = '%s'.", all.data)));
+}
+
+int64
+rewrite_locks(List *rels)
+{
+	int64 locks = 0;
+	ListCell *cell;
+
+	foreach(cell, rels)
+	{
+		Relation rel = lfirst(cell);
+
+		/*
+		 * The new heap, twice: it is dropped in the end. The indexes. The old TOAST table
+		 * and the new one with their indexes; one of the two is dropped.
+		 */
+		locks += 2 + list_length(RelationGetIndexList(rel));
+		if (OidIsValid(rel->rd_rel->reltoastrelid))
+			locks += 5;
+	}
+	return locks;
+}
+
+void
+rewrite_check_locks(int64 locks)
+{
+	int64 sessions = MaxBackends + max_prepared_xacts;
+
+	if (locks <= max_locks_per_xact * sessions)
+		return;
+	ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+					errmsg("a rewrite of so many tables takes more locks than the server has room "
+						   "for"),
+					errdetail("It takes %lld, and there is room for %lld.", (long long) locks,
+							  (long long) (max_locks_per_xact * sessions)),
+					errhint("Set max_locks_per_transaction to %lld or more and restart the server, "
+							"or name the partitions one by one.",
+							(long long) (locks / sessions + 1 + max_locks_per_xact))));
 }

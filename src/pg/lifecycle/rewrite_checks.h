@@ -25,4 +25,10 @@ extern void rewrite_check_unique_indexes(Relation rel, AttrNumber attnum);
  */
 extern void rewrite_check_decrypt_keys(List *members, const TargetColumn *target);
 
+/* How many locks a rewrite of open relations takes, besides one on each of them. */
+extern int64 rewrite_locks(List *rels);
+
+/* Refuses so many locks, held until the transaction ends, that the server has no room for them. */
+extern void rewrite_check_locks(int64 locks);
+
 #endif
