@@ -13,6 +13,7 @@
 #include "keys/log_masking.h"
 #include "keys/session_keyring.h"
 #include "keys/settings.h"
+#include "values/kept_triggers.h"
 
 PG_MODULE_MAGIC;
 
@@ -25,6 +26,7 @@ _PG_init(void)
 	settings_init();
 	session_init();
 	registry_store_init();
+	kept_triggers_init();
 	mask_init();
 	check_launcher_init();
 	if (process_shared_preload_libraries_in_progress)

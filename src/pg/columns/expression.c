@@ -245,9 +245,10 @@ RowExpression *
 aad_prepare(Expr *parsed, EState *estate)
 {
 	MemoryContext caller = MemoryContextSwitchTo(estate->es_query_cxt);
-	RowExpression *self = describe((Node *) parsed);
+	Expr *copy = copyObject(parsed);
+	RowExpression *self = describe((Node *) copy);
 
-	self->state = ExecPrepareExpr(parsed, estate);
+	self->state = ExecPrepareExpr(copy, estate);
 	MemoryContextSwitchTo(caller);
 	return self;
 }

@@ -35,7 +35,7 @@ typedef struct RowExpression
  */
 extern Expr *aad_parse(Relation rel, AttrNumber attnum, const char *expression, bool as_text);
 
-/* Prepares a parsed AAD. */
+/* Prepares a parsed AAD, of which it makes a copy. */
 extern RowExpression *aad_prepare(Expr *parsed, EState *estate);
 
 /*

@@ -57,13 +57,15 @@ refuse_foreign(const ColumnCodec *codec, const TargetColumn *target)
 }
 
 /*
- * Parses the target's expressions. They belong to the owner of the table they
+ * Parses the target's expressions; what the parser leaves is freed. They belong to the owner of the table they
  * were given for, or to target->runs_as: the owner of a child must not run them.
  */
 static void
 prepare_expressions(ColumnCodec *codec, const TargetColumn *target, EState *estate)
 {
 	const ColumnOptions *options = &target->options;
+	MemoryContext scratch;
+	MemoryContext caller;
 	Oid userid;
 	int security;
 
@@ -71,6 +73,8 @@ prepare_expressions(ColumnCodec *codec, const TargetColumn *target, EState *esta
 		options->attribute_expression == NULL && options->where == NULL)
 		return;
 	codec->runs_as = column_runs_as(target);
+	scratch = AllocSetContextCreate(CurrentMemoryContext, "dbcrypt parser", ALLOCSET_DEFAULT_SIZES);
+	caller = MemoryContextSwitchTo(scratch);
 	expressions_refuse_foreign(RelationGetRelid(codec->rel), target);
 
 	GetUserIdAndSecContext(&userid, &security);
@@ -91,6 +95,8 @@ prepare_expressions(ColumnCodec *codec, const TargetColumn *target, EState *esta
 			expression_prepare(codec->rel, codec->attnum, options->where, "where", BOOLOID, estate);
 	refuse_foreign(codec, target);
 	SetUserIdAndSecContext(userid, security);
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(scratch);
 }
 
 /*
