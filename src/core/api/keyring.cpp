@@ -93,12 +93,21 @@ dbcrypt_ring_count(const dbcrypt_ring *ring) noexcept
 }
 
 size_t
-dbcrypt_ring_find(const dbcrypt_ring *ring, const char *key_id) noexcept
+dbcrypt_ring_find(dbcrypt_ring *ring, const char *key_id) noexcept
 {
+	/* Most values are under the key of the one before. */
+	const auto is = [&](size_t i)
+	{
+		return i < ring->size() && std::strcmp(ring->at(i).id_text(), key_id) == 0;
+	};
+	if (is(ring->last()))
+		return ring->last();
 	const auto id = parse_key_id(key_id);
 	const size_t i = id ? ring->find(*id) : ring->size();
-	/* Ids in upper case are not ids. */
-	return i < ring->size() && std::strcmp(ring->at(i).id_text(), key_id) == 0 ? i : ring->size();
+	if (!is(i)) /* ids in upper case are not ids */
+		return ring->size();
+	ring->remember(i);
+	return i;
 }
 
 const char *

@@ -80,7 +80,7 @@ size_t dbcrypt_ring_count(const dbcrypt_ring *ring) DBCRYPT_NOEXCEPT;
  * Index of the key with this id (14 lower-case hex digits and a NUL);
  * dbcrypt_ring_count() if there is none. Takes the same time for any number of keys.
  */
-size_t dbcrypt_ring_find(const dbcrypt_ring *ring, const char *key_id) DBCRYPT_NOEXCEPT;
+size_t dbcrypt_ring_find(dbcrypt_ring *ring, const char *key_id) DBCRYPT_NOEXCEPT;
 
 /* Id of key i, with a NUL. The keyring owns it. */
 const char *dbcrypt_ring_key_id(const dbcrypt_ring *ring, size_t i) DBCRYPT_NOEXCEPT;

@@ -10,17 +10,16 @@
 #include "support/errors.h"
 
 int
-keyring_find(const dbcrypt_ring *ring, const char *key_id)
+keyring_find(dbcrypt_ring *ring, const char *key_id)
 {
-	for (size_t i = 0; i < dbcrypt_ring_count(ring); i++)
-		if (strcmp(dbcrypt_ring_key_id(ring, i), key_id) == 0)
-			return (int) i;
-	return -1;
+	size_t i = dbcrypt_ring_find(ring, key_id);
+
+	return i < dbcrypt_ring_count(ring) ? (int) i : -1;
 }
 
 /* Whether a key is in the ring and revoked. */
 static bool
-is_revoked(const dbcrypt_ring *ring, const char *key_id)
+is_revoked(dbcrypt_ring *ring, const char *key_id)
 {
 	int i = keyring_find(ring, key_id);
 
@@ -28,7 +27,7 @@ is_revoked(const dbcrypt_ring *ring, const char *key_id)
 }
 
 void
-raise_key_status(const dbcrypt_ring *ring, dbcrypt_status status, dbcrypt_encoding encoding,
+raise_key_status(dbcrypt_ring *ring, dbcrypt_status status, dbcrypt_encoding encoding,
 				 const char *key_id, const ValuePlace *place)
 {
 	/* Writing failed, not reading, so the key in question is the primary one. */
@@ -41,7 +40,7 @@ raise_key_status(const dbcrypt_ring *ring, dbcrypt_status status, dbcrypt_encodi
 }
 
 void
-raise_value_status(const dbcrypt_ring *ring, dbcrypt_status status, dbcrypt_encoding encoding,
+raise_value_status(dbcrypt_ring *ring, dbcrypt_status status, dbcrypt_encoding encoding,
 				   struct varlena *envelope, const ValuePlace *place)
 {
 	char key_id[DBCRYPT_KEY_ID_LEN + 1];
