@@ -1,6 +1,7 @@
 #include "random.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include <openssl/err.h>
@@ -37,12 +38,18 @@ bool fork_handled = false;
 void
 add_kernel_bytes(uint8_t *nonces, size_t size)
 {
-	uint8_t more[nonce_size];
-	if (getrandom(more, sizeof(more), GRND_NONBLOCK) != sizeof(more))
+	std::array<uint32_t, nonce_size / sizeof(uint32_t)> more;
+	if (getrandom(more.data(), nonce_size, GRND_NONBLOCK) != nonce_size)
 		return;
-	for (size_t i = 0; i < size; i++)
-		nonces[i] ^= more[i % nonce_size];
-	cleanse(more, sizeof(more));
+	for (uint8_t *nonce = nonces; nonce < nonces + size; nonce += nonce_size)
+	{
+		auto words = more;
+		std::memcpy(words.data(), nonce, nonce_size);
+		for (size_t i = 0; i < words.size(); i++)
+			words[i] ^= more[i];
+		std::memcpy(nonce, words.data(), nonce_size);
+	}
+	cleanse(more.data(), nonce_size);
 }
 
 /*

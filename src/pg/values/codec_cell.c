@@ -271,14 +271,16 @@ cell_apply(ColumnCodec *codec, CellOperation operation, const dbcrypt_cell *cell
 dbcrypt_status
 cell_identify(ColumnCodec *codec, const dbcrypt_cell *cell, char *key_id)
 {
+	bool decrypts = !dbcrypt_scheme_traits_of(codec->scheme)->names_key;
 	size_t max_size =
-		dbcrypt_scheme_open_max_size(codec->scheme, codec->encoding, cell->value_size);
-	struct varlena *scratch = codec_allocate(codec, max_size);
+		decrypts ? dbcrypt_scheme_open_max_size(codec->scheme, codec->encoding, cell->value_size)
+				 : 0;
+	uint8_t *scratch = decrypts ? (uint8_t *) VARDATA(codec_allocate(codec, max_size)) : NULL;
 	dbcrypt_status status;
 
 	key_id[0] = '\0';
-	status = dbcrypt_scheme_identify(codec->scheme, session_ring(), &codec->context, cell,
-									 (uint8_t *) VARDATA(scratch), key_id);
-	dbcrypt_cleanse(VARDATA(scratch), max_size);
+	status = dbcrypt_scheme_identify(codec->scheme, session_ring(), &codec->context, cell, scratch,
+									 key_id);
+	dbcrypt_cleanse(scratch, max_size);
 	return status;
 }
