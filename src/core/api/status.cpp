@@ -1,12 +1,18 @@
 #include "status.h"
 
+#include <algorithm>
+#include <utility>
+#include <vector>
+
 #include <sys/resource.h>
 #ifdef __linux__
 #include <sys/prctl.h>
 #endif
 
-#include "../crypto/aead_choice.h"
+#include "../crypto/random.h"
 #include "../crypto/secret.h"
+#include "../formats/envelope.h"
+#include "../keys/key.h"
 #include "exception_boundary.h"
 
 #include "../crypto/no_postgres.h"
@@ -19,7 +25,13 @@ dbcrypt_prepare(void) noexcept
 	(void) exception_boundary(
 		[]
 		{
-			prepare_aead();
+			Secret zeros(key_size);
+			const auto bytes = reveal_secret(zeros);
+			std::fill(bytes.begin(), bytes.end(), uint8_t{0});
+			Key nobodys_key(std::move(zeros));
+			std::vector<uint8_t> envelope(envelope_size(DBCRYPT_ENCODING_BINARY, 0));
+			envelope_seal(nobodys_key, DBCRYPT_ENCODING_BINARY, {}, {}, envelope.data());
+			drop_nonces();
 			return DBCRYPT_OK;
 		});
 }

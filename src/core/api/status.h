@@ -28,9 +28,10 @@ extern "C" {
 #endif
 
 /*
- * Asks the processor which instructions it has. That takes half a millisecond in a
- * virtual machine, which otherwise the first value of each process would wait for: a
- * child of the process inherits the answer.
+ * Encrypts nothing under a key of zeros, and keeps nothing of it. So the libraries look
+ * up their algorithms, seed their generators and ask the processor what it supports,
+ * which takes milliseconds; otherwise the first value does that. Children of the process
+ * inherit it, but for the generators: those seed themselves anew.
  */
 void dbcrypt_prepare(void) DBCRYPT_NOEXCEPT;
 

@@ -20,12 +20,4 @@ make_aead(Secret key)
 	return std::make_unique<OpenSslAead>(std::move(key));
 }
 
-void
-prepare_aead()
-{
-#ifdef DBCRYPT_IPSEC_MB
-	(void) IpsecMbAead::is_supported();
-#endif
-}
-
 } // namespace dbcrypt

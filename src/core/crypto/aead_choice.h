@@ -19,9 +19,6 @@ namespace dbcrypt
  */
 std::unique_ptr<Aead> make_aead(Secret key);
 
-/* Asks the processor what it supports. Forked children need not ask again. */
-void prepare_aead();
-
 } // namespace dbcrypt
 
 #endif
