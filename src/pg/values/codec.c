@@ -57,8 +57,9 @@ refuse_foreign(const ColumnCodec *codec, const TargetColumn *target)
 }
 
 /*
- * Parses the target's expressions; what the parser leaves is freed. They belong to the owner of the table they
- * were given for, or to target->runs_as: the owner of a child must not run them.
+ * Parses the target's expressions; what the parser leaves is freed. They belong to the
+ * owner of the table they were given for, or to target->runs_as: the owner of a child
+ * must not run them.
  */
 static void
 prepare_expressions(ColumnCodec *codec, const TargetColumn *target, EState *estate)
