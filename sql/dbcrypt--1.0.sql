@@ -380,8 +380,11 @@ COMMENT ON FUNCTION dbcrypt_revoke_key(text) IS 'forbid a key for ever, if no va
 COMMENT ON FUNCTION dbcrypt_reinstate_key(text) IS 'take a retired or revoked key back into use';
 COMMENT ON PROCEDURE dbcrypt_revoke_keys(text[], text, text[], int) IS 'forbid keys for ever, if no value in the database uses them; stops nobody';
 COMMENT ON FUNCTION dbcrypt_loaded_keys() IS 'keys that this session has loaded, the primary one first';
-COMMENT ON FUNCTION dbcrypt_keys_changed() IS 'trigger function: makes sessions read dbcrypt_keys again';
-COMMENT ON TRIGGER dbcrypt_keys_changed ON dbcrypt_keys IS 'makes sessions read the table again';
+COMMENT ON FUNCTION dbcrypt_catalog_changed() IS 'trigger function: makes sessions read a table of dbcrypt again';
+COMMENT ON TRIGGER dbcrypt_keys_changed ON dbcrypt_keys IS 'makes sessions read the keys again';
+COMMENT ON TRIGGER dbcrypt_keys_truncated ON dbcrypt_keys IS 'makes sessions read the keys again after TRUNCATE';
+COMMENT ON TRIGGER dbcrypt_columns_changed ON dbcrypt_columns IS 'makes sessions read the registered columns again';
+COMMENT ON TRIGGER dbcrypt_columns_truncated ON dbcrypt_columns IS 'makes sessions read the registered columns again after TRUNCATE';
 COMMENT ON FUNCTION dbcrypt_keys_merge() IS 'trigger function: a restored row takes no retired or revoked key back into use';
 COMMENT ON TRIGGER dbcrypt_keys_merge ON dbcrypt_keys IS 'a restored row takes no retired or revoked key back into use';
 
