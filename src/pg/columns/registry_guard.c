@@ -444,9 +444,8 @@ registry_guard(Node *command)
 	if (IsA(command, AlterTableStmt) && (((AlterTableStmt *) command)->objtype == OBJECT_TABLE ||
 										 ((AlterTableStmt *) command)->objtype == OBJECT_TYPE))
 		guard_alter_table((AlterTableStmt *) command);
-	else if (IsA(command, RenameStmt) &&
-			 (((RenameStmt *) command)->renameType == OBJECT_COLUMN ||
-			  ((RenameStmt *) command)->renameType == OBJECT_ATTRIBUTE))
+	else if (IsA(command, RenameStmt) && (((RenameStmt *) command)->renameType == OBJECT_COLUMN ||
+										  ((RenameStmt *) command)->renameType == OBJECT_ATTRIBUTE))
 		guard_rename((RenameStmt *) command);
 }
 
