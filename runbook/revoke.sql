@@ -78,9 +78,9 @@ BEGIN
 	END LOOP;
 END $$;
 SELECT array_agg(key_id) AS keys, count(*) > 0::bigint AS has_keys,
-       (SELECT coalesce(array_agg(a), '{}'::text[])
-          FROM unnest(string_to_array(:'accept'::text, ','::text)) a
-         WHERE NOT EXISTS (SELECT FROM pg_temp.runbook_places p WHERE p."table" = a)) AS accepted
+       (SELECT coalesce(array_agg(CASE a WHEN 'pg_largeobject'::text THEN
+                                         'pg_catalog.pg_largeobject'::text ELSE a END), '{}'::text[])
+          FROM unnest(string_to_array(:'accept'::text, ','::text)) a) AS accepted
   FROM pg_temp.runbook_keys WHERE NOT is_newer
 \gset
 \if :has_keys

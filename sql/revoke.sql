@@ -104,6 +104,14 @@ CREATE FOREIGN DATA WRAPPER regress_dbcrypt_away;
 CREATE SERVER regress_dbcrypt_away FOREIGN DATA WRAPPER regress_dbcrypt_away;
 CREATE FOREIGN TABLE elsewhere () INHERITS (tokens) SERVER regress_dbcrypt_away;
 CALL dbcrypt_revoke_keys(ARRAY[:'id1']);
+-- It is passed over by its name alone, and so are large objects.
+SELECT lo_from_bytea(424242, :'old'::bytea) AS object \gset
+CALL dbcrypt_revoke_keys(ARRAY[:'id1'], accept => ARRAY['public.elsewhere.v']);
+CALL dbcrypt_revoke_keys(ARRAY[:'id1'], accept => ARRAY['public.nothing']);
+CALL dbcrypt_revoke_keys(ARRAY[:'id1'], accept => ARRAY['public.elsewhere', 'public.tokens', 'pg_catalog.pg_largeobject']);
+SELECT revoked_at IS NOT NULL AS revoked FROM dbcrypt_keys WHERE key_id = :'id1';
+SELECT lo_unlink(:object);
+SELECT dbcrypt_reinstate_key(:'id1');
 SELECT dbcrypt_revoke_key(:'id1');
 DROP FOREIGN TABLE elsewhere;
 -- One that no registered column has is only named.

@@ -29,11 +29,11 @@
 /* How many places an error names. */
 #define PLACES_SHOWN 20
 
-/* A column whose values may be under a key that is revoked. */
+/* A place whose values may be under a key that is revoked. */
 typedef struct AcceptedPlace
 {
 	Oid relid;
-	char *column;
+	char *column; /* NULL: the table, if it cannot be read; the large objects */
 } AcceptedPlace;
 
 /* What stands in the way. */
@@ -52,6 +52,38 @@ typedef struct Obstacles
 	bool unreadable;	/* tables of registered columns that could not be looked at */
 } Obstacles;
 
+/* How to name a place that is accepted. */
+#define PLACE_HINT                                                                            \
+	"Name places as schema.table.column; a table that cannot be read, and the large objects, " \
+	"as schema.table."
+
+/* Reads a place; throws for one that does not exist. */
+static AcceptedPlace *
+accepted_place(const char *name)
+{
+	AcceptedPlace *place = palloc0(sizeof(AcceptedPlace));
+	List *parts;
+	Oid schema;
+
+	if (!SplitIdentifierString(pstrdup(name), '.', &parts) || list_length(parts) < 2 ||
+		list_length(parts) > 3)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_NAME),
+						errmsg("\"%s\" names neither a column nor a table", name),
+						errhint(PLACE_HINT)));
+	schema = get_namespace_oid(linitial(parts), true);
+	place->relid =
+		OidIsValid(schema) ? get_relname_relid(lsecond(parts), schema) : InvalidOid;
+	place->column = list_length(parts) == 3 ? pstrdup(lthird(parts)) : NULL;
+	if (!OidIsValid(place->relid) ||
+		(place->column && get_attnum(place->relid, place->column) <= 0))
+		ereport(ERROR,
+				(errcode(place->column ? ERRCODE_UNDEFINED_COLUMN : ERRCODE_UNDEFINED_TABLE),
+				 place->column ? errmsg("column \"%s\" does not exist", name)
+							   : errmsg("table \"%s\" does not exist", name),
+				 errhint(PLACE_HINT)));
+	return place;
+}
+
 List *
 accepted_places(List *names)
 {
@@ -59,26 +91,11 @@ accepted_places(List *names)
 	ListCell *cell;
 
 	foreach(cell, names)
-	{
-		char *name = lfirst(cell);
-		AcceptedPlace *place = palloc(sizeof(AcceptedPlace));
-		List *parts;
-
-		if (!SplitIdentifierString(pstrdup(name), '.', &parts) || list_length(parts) != 3)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_NAME), errmsg("\"%s\" does not name a column", name),
-					 errhint("Name places as schema.table.column.")));
-		place->relid = get_relname_relid(lsecond(parts), get_namespace_oid(linitial(parts), false));
-		place->column = pstrdup(lthird(parts));
-		if (!OidIsValid(place->relid) || get_attnum(place->relid, place->column) <= 0)
-			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-							errmsg("column \"%s\" does not exist", name)));
-		places = lappend(places, place);
-	}
+		places = lappend(places, accepted_place(lfirst(cell)));
 	return places;
 }
 
-/* Whether a row of the census is in an accepted column, or in a partition of its table. */
+/* Whether a row of the census is in an accepted place, or in a partition of its table. */
 static bool
 is_accepted(const RevocationSearch *search, const CensusRow *row)
 {
@@ -87,11 +104,12 @@ is_accepted(const RevocationSearch *search, const CensusRow *row)
 	foreach(cell, search->accepted)
 	{
 		AcceptedPlace *place = lfirst(cell);
+		bool same_column = row->column ? place->column && strcmp(row->column, place->column) == 0
+									   : place->column == NULL;
 
-		if (row->column && strcmp(row->column, place->column) == 0 &&
-			(row->relid == place->relid ||
-			 (get_rel_relispartition(row->relid) &&
-			  list_member_oid(get_partition_ancestors(row->relid), place->relid))))
+		if (same_column && (row->relid == place->relid ||
+							(get_rel_relispartition(row->relid) &&
+							 list_member_oid(get_partition_ancestors(row->relid), place->relid))))
 			return true;
 	}
 	return false;
@@ -202,8 +220,10 @@ consider_row(Obstacles *obstacles, RevocationSearch *search, const CensusRow *ro
 		return;
 	if (is_accepted(search, row))
 		mention(search, psprintf("%s %s", place_of(row), row->key_id),
-				psprintf("passed over as told: %s: %s%s%s", place_of(row), count_of(row),
-						 row->key_id[0] ? " under key " : "", row->key_id));
+				row->state == CENSUS_NOT_READABLE
+					? psprintf("passed over as told: %s", row->detail)
+					: psprintf("passed over as told: %s: %s%s%s", place_of(row), count_of(row),
+							   row->key_id[0] ? " under key " : "", row->key_id));
 	else if (row->state != CENSUS_NOT_READABLE)
 		note_values(obstacles, search, row);
 	else if (row->registered)

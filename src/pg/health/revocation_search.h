@@ -20,7 +20,10 @@ typedef struct RevocationSearch
 	List *mentioned;	   /* char *: what was warned of */
 } RevocationSearch;
 
-/* Reads places, each schema.table.column; throws for one that does not exist. */
+/*
+ * Reads places, each schema.table.column, or schema.table of what cannot be read and of
+ * the large objects; throws for one that does not exist.
+ */
 extern List *accepted_places(List *names);
 
 /*
