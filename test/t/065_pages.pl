@@ -5,6 +5,7 @@ use warnings FATAL => 'all';
 
 use DbcryptTest;
 use FindBin;
+use PageTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -89,21 +90,6 @@ my %system = (
 		SELECT dbcrypt_encrypt_column(format('%I.%I', "schema", "table"), "column") FROM dbcrypt_columns;
 		DROP EXTENSION dbcrypt;});
 
-# Blocks of a page: [language, text], the language '' where none is given.
-sub blocks
-{
-	my ($page) = @_;
-	my $text_of_page = slurp_file("$docs/$page.md");
-	my @blocks;
-	while ($text_of_page =~ /^( *)```(\w*)\n(.*?)^\1```$/gms)
-	{
-		my ($indent, $language, $text) = ($1, $2, $3);
-		$text =~ s/^$indent//gm;
-		push @blocks, [ $language, $text ];
-	}
-	return @blocks;
-}
-
 sub runs_ok
 {
 	my ($database, $sql, $name) = @_;
@@ -132,7 +118,7 @@ for my $page (sort keys %system)
 	write_key_file(key_file($node), "$spelled$old");
 	$node->safe_psql('postgres', "CREATE DATABASE $page");
 	$node->safe_psql($page, $system{$page});
-	for my $block (blocks($page))
+	for my $block (blocks(slurp_file("$docs/$page.md")))
 	{
 		my ($language, $text) = @$block;
 		$text =~ s/\bOLD\b/$old/g;
@@ -161,7 +147,7 @@ is($node->safe_psql('coder', 'SELECT number, active_key_digest IS NULL, revoked_
 # Lightrun: a directory of keys.
 my $dir = $node->basedir . '/lightrun';
 mkdir $dir;
-my ($setting, $first, $second, $third, @more) = blocks('lightrun');
+my ($setting, $first, $second, $third, @more) = blocks(slurp_file("$docs/lightrun.md"));
 is_deeply([ map { $_->[0] } $setting, $first, $second, $third, @more ], [ '', 'sql', 'sql', 'sql' ], 'lightrun: its blocks');
 write_key_file("$dir/encryption-key-0", $old);
 $setting->[1] =~ s{'.*'}{'$dir'};
