@@ -88,6 +88,11 @@ test-bare: FORCE
 	test/harness/setup bare
 	test/harness/bare $(BARE)
 
+# Debian packages, built and tested on a new, minimal Debian; they are put into build/deb.
+deb: FORCE
+	test/harness/setup bare
+	BARE_RUNS=deb test/harness/bare $(firstword $(BARE))
+
 soak: FORCE
 	test/harness/setup tap source
 	DBCRYPT_SOAK=1 test/harness/run tap
@@ -115,6 +120,11 @@ format: FORCE
 	test/harness/setup lint
 	test/harness/lint format
 
+# The archive that PGXN takes, of what is committed.
+DIST = dbcrypt-$(shell sed -n 's/^\t"version": "\(.*\)",$$/\1/p' META.json)
+dist: FORCE
+	git archive --format=zip --prefix=$(DIST)/ --output=$(DIST).zip HEAD
+
 help: FORCE
 	@echo 'make, make install, make installcheck   build, install, test a running server'
 	@echo 'make test            every layer; ends with "N passed, N failed, N skipped"'
@@ -132,10 +142,12 @@ help: FORCE
 	@echo 'make demo            the main job on 100,000 rows, in a throwaway server'
 	@echo 'make bench           ratios to pgcrypto, OpenSSL and a plain UPDATE'
 	@echo 'make lint, format    clang-format, clang-tidy, cppcheck'
+	@echo 'make deb             Debian packages, built and tested on a new, minimal Debian'
+	@echo 'make dist            the archive for PGXN, of what is committed'
 	@echo 'make clean           remove what was built'
 	@echo 'PG_CONFIG=/path/to/pg_config chooses the server version'
 
 .DEFAULT_GOAL := all
-.PHONY: FORCE test $(addprefix test-,$(LAYERS)) test-assert test-valgrind test-bare soak demo bench \
-	lint format help
+.PHONY: FORCE test $(addprefix test-,$(LAYERS)) test-assert test-valgrind test-bare soak demo bench deb \
+	lint format dist help
 FORCE:
