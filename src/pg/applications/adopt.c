@@ -142,7 +142,7 @@ check_may_decrypt(Relation rel, const TargetColumn *target)
 	AttrNumber attnum = get_attnum(RelationGetRelid(rel), target->name);
 	Oid type = column_encoding(rel, attnum) == DBCRYPT_ENCODING_BINARY ? BYTEAOID : TEXTOID;
 
-	if (!compat_may_execute(catalog_function("dbcrypt_decrypt", type), GetUserId()))
+	if (!compat_may_execute(catalog_function("dbcrypt_decrypt", type, TEXTOID), GetUserId()))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to adopt column \"%s\" of table \"%s\"", target->name,

@@ -8,11 +8,14 @@
 #include "access/xlog.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "nodes/primnodes.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/plancache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -156,10 +159,36 @@ add_sample(CensusRelation *relation, TupleDesc desc, Form_pg_attribute attribute
 				 sample->values, decoded));
 }
 
+/*
+ * Plans the search. Whoever may create in the extension's schema could have made a function
+ * that fits the columns better than our aggregate, which takes any: it would run as
+ * superuser.
+ */
+static SPIPlanPtr
+plan_search(const char *query)
+{
+	SPIPlanPtr plan = SPI_prepare_cursor(query, 0, NULL, CURSOR_OPT_PARALLEL_OK);
+	const CachedPlanSource *source;
+	const TargetEntry *called;
+
+	if (plan == NULL)
+		elog(ERROR, "census query failed: %s", SPI_result_code_string(SPI_result));
+	source = linitial(SPI_plan_get_plan_sources(plan));
+	called = linitial(linitial_node(Query, source->query_list)->targetList);
+	if (!IsA(called->expr, Aggref) || ((const Aggref *) called->expr)->aggfnoid !=
+										  catalog_function("dbcrypt_census_values", TIDOID, ANYOID))
+		ereport(ERROR, (errcode(ERRCODE_AMBIGUOUS_FUNCTION),
+						errmsg("another function stands in the way of dbcrypt_census_values"),
+						errhint("Drop the functions of this name in the extension's schema that "
+								"are not the extension's.")));
+	return plan;
+}
+
 /* Searches some columns of a relation with one query, and adds what it finds. */
 static void
 search_columns(CensusRelation *relation, Relation rel, const AttrNumber *attnums, int n)
 {
+	MemoryContext caller = CurrentMemoryContext;
 	TupleDesc desc = RelationGetDescr(rel);
 	StringInfoData query;
 	CensusValues values;
@@ -173,9 +202,11 @@ search_columns(CensusRelation *relation, Relation rel, const AttrNumber *attnums
 						 quote_identifier(NameStr(TupleDescAttr(desc, attnums[i] - 1)->attname)));
 	appendStringInfo(&query, ") FROM ONLY %s", relation_name(RelationGetRelid(rel)));
 	SPI_connect();
-	if (SPI_execute(query.data, true, 0) != SPI_OK_SELECT || SPI_processed != 1)
+	if (SPI_execute_plan(plan_search(query.data), NULL, NULL, true, 0) != SPI_OK_SELECT ||
+		SPI_processed != 1)
 		elog(ERROR, "census query failed");
 	result = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	MemoryContextSwitchTo(caller); /* what is noted of the relation outlives SPI */
 	if (!isnull)
 	{
 		values = census_values_read(result);

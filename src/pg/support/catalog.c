@@ -77,9 +77,9 @@ catalog_relation_name(const char *name)
 }
 
 Oid
-catalog_function(const char *name, Oid argument)
+catalog_function(const char *name, Oid first, Oid second)
 {
-	Oid arguments[] = {argument, TEXTOID};
+	Oid arguments[] = {first, second};
 	List *qualified = list_make2(makeString(extension_schema()), makeString(pstrdup(name)));
 
 	return LookupFuncName(qualified, lengthof(arguments), arguments, false);

@@ -17,11 +17,8 @@ extern Oid catalog_relation(const char *name);
 /* The same, for use in a query: quoted and qualified. Throws without the extension. */
 extern char *catalog_relation_name(const char *name);
 
-/*
- * OID of a function of the extension whose arguments are of this type and text; throws
- * without it.
- */
-extern Oid catalog_function(const char *name, Oid argument);
+/* OID of a function of the extension with exactly these two arguments; throws without it. */
+extern Oid catalog_function(const char *name, Oid first, Oid second);
 
 /*
  * Number of a column of such a table. Found by name: the script that made the table
