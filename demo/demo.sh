@@ -50,8 +50,8 @@ query()
 digest()
 {
 	query "SELECT md5(string_agg(md5(access_token || refresh_token), '' ORDER BY user_id))
-		FROM (SELECT user_id, dbcrypt_decrypt(access_token, user_id::text) AS access_token,
-			dbcrypt_decrypt(refresh_token, user_id::text) AS refresh_token FROM oauth_tokens) t"
+		FROM (SELECT user_id, dbcrypt_decrypt(access_token, 'oauth_tokens.access_token/' || user_id) AS access_token,
+			dbcrypt_decrypt(refresh_token, 'oauth_tokens.refresh_token/' || user_id) AS refresh_token FROM oauth_tokens) t"
 }
 
 workspace_create
@@ -78,18 +78,18 @@ key_file_write "$keys" <<<"$first"
 query "SELECT pg_reload_conf()" >/dev/null
 show "SELECT * FROM dbcrypt_register_keys()"
 
-say "3. Encrypt both token columns; every value is bound to its row's user_id"
+say "3. Encrypt both token columns; every value is bound to table, column and user_id"
 timed $((2 * rows)) run "ALTER TABLE oauth_tokens
-        ALTER access_token TYPE text USING dbcrypt_encrypt(access_token, user_id::text),
-        ALTER refresh_token TYPE text USING dbcrypt_encrypt(refresh_token, user_id::text)"
-run "SELECT dbcrypt_register_column('oauth_tokens', 'access_token', 'user_id::text')"
-run "SELECT dbcrypt_register_column('oauth_tokens', 'refresh_token', 'user_id::text')"
+        ALTER access_token TYPE text USING dbcrypt_encrypt(access_token, 'oauth_tokens.access_token/' || user_id),
+        ALTER refresh_token TYPE text USING dbcrypt_encrypt(refresh_token, 'oauth_tokens.refresh_token/' || user_id)"
+run "SELECT dbcrypt_register_column('oauth_tokens', 'access_token', \$\$'oauth_tokens.access_token/' || user_id\$\$)"
+run "SELECT dbcrypt_register_column('oauth_tokens', 'refresh_token', \$\$'oauth_tokens.refresh_token/' || user_id\$\$)"
 show "SELECT user_id, left(access_token, 16) AS \"left(access_token, 16)\", dbcrypt_key_id(access_token) FROM oauth_tokens ORDER BY user_id LIMIT 1"
 first_id=$(query "SELECT dbcrypt_key_id(access_token) FROM oauth_tokens LIMIT 1")
 
 say "4. Decrypt: one value, then all"
-show "SELECT dbcrypt_decrypt(access_token, user_id::text) FROM oauth_tokens WHERE user_id = 1"
-timed "$rows" show "SELECT count(dbcrypt_decrypt(access_token, user_id::text)) FROM oauth_tokens"
+show "SELECT dbcrypt_decrypt(access_token, 'oauth_tokens.access_token/' || user_id) FROM oauth_tokens WHERE user_id = 1"
+timed "$rows" show "SELECT count(dbcrypt_decrypt(access_token, 'oauth_tokens.access_token/' || user_id)) FROM oauth_tokens"
 
 say "5. A new key at the top of the key file: it encrypts, the old one still decrypts"
 second=$(query "SELECT dbcrypt_generate_key()")

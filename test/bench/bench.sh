@@ -91,8 +91,8 @@ report() # what, unit, this, other, "faster" (other/this, at least) or "slower" 
 bench_prepare
 cc -O2 -o "$work/openssl_loop" "$root/test/bench/openssl_loop.c" -lcrypto
 client_loop_build
-old=$(printf '02%.0s' {1..32})
-new=$(printf '01%.0s' {1..32})
+old=$(openssl rand -hex 32)
+new=$(openssl rand -hex 32)
 key_file_write "$work/out/keys" <<<"$old"
 bench_server_start
 

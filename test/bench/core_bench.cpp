@@ -268,7 +268,7 @@ int
 main()
 {
 	char key[45];
-	dbcrypt_ring *const ring = dbcrypt_ring_new();
+	dbcrypt_ring *const ring = dbcrypt_ring_new(true);
 	require(dbcrypt_generate_key(key) == DBCRYPT_OK);
 	require(dbcrypt_ring_add_list(ring, key, 44, nullptr) == DBCRYPT_OK);
 	dbcrypt_ring_set_state(ring, 0, DBCRYPT_STATE_REGISTERED);
@@ -279,7 +279,7 @@ main()
 	bench_base64(104, 200000);
 	bench_base64(65536, 1000);
 
-	dbcrypt_ring *const old = dbcrypt_ring_new();
+	dbcrypt_ring *const old = dbcrypt_ring_new(true);
 	require(dbcrypt_generate_key(key) == DBCRYPT_OK);
 	require(dbcrypt_ring_add_list(old, key, 44, nullptr) == DBCRYPT_OK);
 	require(dbcrypt_ring_add_list(ring, key, 44, nullptr) == DBCRYPT_OK);

@@ -7,8 +7,8 @@
 
 rows=${BENCH_ROWS:-1000000}
 rounds=${BENCH_ROUNDS:-3}
-one=$(printf '01%.0s' {1..32})
-two=$(printf '02%.0s' {1..32})
+one=$(openssl rand -hex 32)
+two=$(openssl rand -hex 32)
 
 # A table of n rows of 32 bytes under the first key, with i secondary indexes.
 make_table() # rows, indexes

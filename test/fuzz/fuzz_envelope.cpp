@@ -28,7 +28,7 @@ test_ring()
 {
 	static dbcrypt_ring *const ring = []
 	{
-		dbcrypt_ring *const made = dbcrypt_ring_new();
+		dbcrypt_ring *const made = dbcrypt_ring_new(true);
 		const std::string keys = std::string(64, '1') + "," + std::string(64, '2');
 		require(dbcrypt_ring_add_list(made, keys.data(), keys.size(), nullptr) == DBCRYPT_OK);
 		dbcrypt_ring_set_state(made, 0, DBCRYPT_STATE_REGISTERED);
@@ -42,7 +42,7 @@ void
 mend_header(dbcrypt_encoding encoding, std::vector<uint8_t> &value)
 {
 	static const std::string key(64, '2');
-	dbcrypt_ring *const second = dbcrypt_ring_new();
+	dbcrypt_ring *const second = dbcrypt_ring_new(true);
 	require(dbcrypt_ring_add_list(second, key.data(), key.size(), nullptr) == DBCRYPT_OK);
 	dbcrypt_ring_set_state(second, 0, DBCRYPT_STATE_REGISTERED);
 	std::vector<uint8_t> sealed(dbcrypt_envelope_size(encoding, 0));

@@ -15,6 +15,7 @@ namespace
 constexpr std::string_view hex = "00112233445566778899aabbccddeeffffeeddccbbaa99887766554433221100";
 constexpr std::string_view base64 = "YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWI=";
 constexpr std::string_view text_key = "text:correct_horse_battery_staple";
+constexpr std::string_view short_key = "text-short:correct_horse";
 
 void
 require(bool condition)
@@ -26,9 +27,9 @@ require(bool condition)
 dbcrypt_ring *
 make_ring()
 {
-	dbcrypt_ring *const ring = dbcrypt_ring_new();
+	dbcrypt_ring *const ring = dbcrypt_ring_new(true);
 	dbcrypt_source_error error;
-	for (const auto key : {hex, base64, text_key})
+	for (const auto key : {hex, base64, text_key, short_key})
 		require(dbcrypt_ring_add_list(ring, key.data(), key.size(), &error) == DBCRYPT_OK);
 	return ring;
 }
@@ -71,7 +72,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const dbcrypt_ring *const ring = make_ring();
 	const std::string text(reinterpret_cast<const char *>(data), size);
-	for (const auto key : {hex, base64, text_key})
+	for (const auto key : {hex, base64, text_key, short_key})
 		plant(text, key, ring);
 	return 0;
 }

@@ -26,7 +26,7 @@ require(bool condition)
 dbcrypt_ring *
 new_ring(const std::string &keys)
 {
-	dbcrypt_ring *const made = dbcrypt_ring_new();
+	dbcrypt_ring *const made = dbcrypt_ring_new(true);
 	require(dbcrypt_ring_add_list(made, keys.data(), keys.size(), nullptr) == DBCRYPT_OK);
 	dbcrypt_ring_set_state(made, 0, DBCRYPT_STATE_REGISTERED);
 	return made;

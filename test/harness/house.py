@@ -22,7 +22,7 @@ README_LINES = range(5, 16)
 
 # In angle brackets the core may include these, and headers of C++ (no ".h").
 CORE_MAY_INCLUDE = re.compile(
-    r"[a-z_0-9]+$|openssl/|intel-ipsec-mb\.h$|sys/|(?:assert|dirent|errno|fcntl|immintrin|pthread|"
+    r"[a-z_0-9]+$|openssl/|intel-ipsec-mb\.h$|s(?:ys|anitizer)/|(?:assert|dirent|errno|fcntl|immintrin|pthread|"
     r"signal|stdbool|stddef|stdint|string|time|unistd)\.h$")
 CRYPTO_LIBRARY = re.compile(r"openssl/|intel-ipsec-mb")
 CONTROL = re.compile(r"\s*(?:if|else|for|while|switch|do|try|catch|case|default)\b")

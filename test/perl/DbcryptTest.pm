@@ -1,5 +1,5 @@
 # What the TAP tests share: servers with key files, keys, and searches of raw
-# files. Keys are named by one byte: key_hex(1) is 01 x 32.
+# files. Keys are named by numbers: key_hex(1), key_hex(2).
 package DbcryptTest;
 
 use strict;
@@ -28,11 +28,11 @@ sub soak
 	return $ENV{DBCRYPT_SOAK} ? 1 : 0;
 }
 
-# The key of 32 bytes n, as 64 hex digits.
+# The key with this number, as 64 hex digits.
 sub key_hex
 {
 	my ($n) = @_;
-	return sprintf('%02x', $n) x 32;
+	return secret_key("number $n");
 }
 
 # The id of a key given in hex: 7 bytes of its SHA-256.

@@ -10,7 +10,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = new_node('vectors');
+my $node = new_node('vectors', conf => 'dbcrypt.allow_weak_keys = on');
 
 # What happens to one value, as text. Adopted after the value is there, which
 # must work for a good one; a bad one is then adopted before it is there.

@@ -50,7 +50,7 @@ $node->safe_psql('postgres', 'SELECT dbcrypt_register_keys()');
 is($node->safe_psql('postgres', 'SELECT DISTINCT scanned, rotated, current, nulls FROM dbcrypt_rotate_all()'), '102|100|1|1', 'Lockbox columns are rotated');
 
 # GitLab's, then.
-write_key_file(key_file($node), "text:$new_base", "text:$old_base", $new);
+write_key_file(key_file($node), "text-short:$new_base", "text:$old_base", $new);
 $node->safe_psql('postgres', q{
 	SELECT dbcrypt_register_keys();
 	SELECT dbcrypt_adopt('hooks', 'encrypted_url', 'attr_encrypted');
@@ -61,7 +61,7 @@ my $rotated = join("\n", map { $node->safe_psql('postgres', "SELECT * FROM dbcry
 	"'hooks', 'encrypted_url'", "'hooks', 'encrypted_token'", "'runners', 'token_encrypted'");
 is($rotated, "100|99|1|0\n100|99|1|0\n98|98|0|0", "GitLab's columns are rotated");
 
-write_key_file(key_file($node), "text:$new_base", $new);
+write_key_file(key_file($node), "text-short:$new_base", $new);
 is($node->safe_psql('postgres', "SELECT dbcrypt_revoke_key(id) FROM unnest(ARRAY['" . key_id($old) . "', '"
 	. key_id(unpack 'H*', substr $old_base, 0, 32) . "']) id"), "\n", 'the old keys are revoked');
 is(gems('check', $new, $new_base), 598, 'every value, with the new keys alone');

@@ -58,7 +58,7 @@ TEST(Envelope, KnownAnswers)
 		for (const auto encoding : forms)
 		{
 			const Octets envelope = spelled(encoding, v.at("envelope_hex"), v.at("envelope_text"));
-			Key key(secret(unhex(v.at("key_hex"))));
+			Key key({secret(unhex(v.at("key_hex"))), false});
 			Octets out(envelope_size(encoding, plaintext.size()));
 			envelope_seal_with_nonce(key, encoding, plaintext, aad, unhex(v.at("nonce_hex")).data(),
 									 out.data());

@@ -75,11 +75,18 @@ TEST(KeyMask, TextKeys)
 {
 	EXPECT_EQ(masked("SET dbcrypt.keys = 'text:abc,text:x'", nullptr, 2),
 			  "SET dbcrypt.keys = '********,******'");
-	for (const std::string text : {"context:abc", "text: abc", "'text:'", "text"})
+	EXPECT_EQ(masked("'text-short:abc,text:text-short:a'", nullptr, 2),
+			  "'**************,*****************'");
+	for (const std::string text :
+		 {"context:abc", "text: abc", "'text:'", "text", "context-short:abc", "'text-short:'",
+		  "text-short", "text-shor:abc"})
 		EXPECT_EQ(masked(text, nullptr, 0), text);
 	TestRing other("text:short");
 	EXPECT_EQ(masked("a text:short b", other), "a ********** b");
 	EXPECT_EQ(masked("a text:shorter b", other, 0), "a text:shorter b");
+	/* One key in both spellings. */
+	EXPECT_EQ(masked("a text-short:short b", other), "a **************** b");
+	EXPECT_EQ(masked("a text:short b", TestRing("text-short:short")), "a ********** b");
 }
 
 TEST(KeyMask, LiteralsAreWholeKeysOnly)
@@ -92,6 +99,7 @@ TEST(KeyMask, LiteralsAreWholeKeysOnly)
 	EXPECT_EQ(literals("SET dbcrypt.kyes = '" + hex_key(1) + "', '" + base64_key + "'", 2),
 			  "SET dbcrypt.kyes = '" + stars(64) + "', '" + stars(44) + "'");
 	EXPECT_EQ(literals("'text:abc'", 1), "'********'");
+	EXPECT_EQ(literals("'text-short:abc'", 1), "'**************'");
 	for (const std::string &text : {hex_key(1) + "0", hex_key(1).substr(1), base64_key.substr(1),
 									"a" + base64_key, std::string(44, 'A')})
 		EXPECT_EQ(literals(text, 0), text);
@@ -114,8 +122,9 @@ TEST(KeyMask, ManyKeysInARing)
 TEST(KeyMask, TimeIsLinear)
 {
 	TestRing ring(hex_key(0x61) + "," + base64_key + ",text:short");
-	for (const std::string piece : {" ", "\"", "'", "0", "a1", "A", "=", "text:", "text:a",
-									"dbcrypt", "dbcrypt.", "/*", "--", "61", "YWFh", "*"})
+	for (const std::string piece :
+		 {" ", "\"", "'", "0", "a1", "A", "=", "text:", "text:a", "text-short:", "text-short:a",
+		  "dbcrypt", "dbcrypt.", "/*", "--", "61", "YWFh", "*"})
 		for (int how = 0; how < 3; how++)
 		{
 			const auto seconds = [&](size_t size)

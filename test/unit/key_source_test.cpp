@@ -97,6 +97,32 @@ TEST(Contents, ATextKeyTakesItsLine)
 	EXPECT_EQ(load_contents("text:\n").status, DBCRYPT_BAD_KEY);
 }
 
+TEST(Contents, AWeakKeyIsNumbered)
+{
+	dbcrypt_ring *const strict = dbcrypt_ring_new(false);
+	const auto refused = [&](const std::string &contents, int line)
+	{
+		dbcrypt_source_error error;
+		EXPECT_EQ(dbcrypt_ring_add_contents(strict,
+											reinterpret_cast<const uint8_t *>(contents.data()),
+											contents.size(), &error),
+				  DBCRYPT_WEAK_KEY)
+			<< contents;
+		EXPECT_EQ(error.line, line);
+	};
+	refused("# the keys\n" + hex_key(1) + "\n", 2);
+	refused("text:abc # def, g", 1);
+	refused(std::string(32, '\x05'), 0);
+	const Folder folder;
+	folder.write("encryption-key-1", "text:password");
+	dbcrypt_source_error error;
+	EXPECT_EQ(dbcrypt_ring_add_file(strict, folder.path().c_str(), &error), DBCRYPT_WEAK_KEY);
+	EXPECT_STREQ(error.file, "encryption-key-1");
+	EXPECT_EQ(error.line, 1);
+	EXPECT_EQ(dbcrypt_ring_count(strict), 0U);
+	dbcrypt_ring_free(strict);
+}
+
 TEST(Contents, ABadLineIsNumbered)
 {
 	const auto loaded = load_contents("# one\n" + hex_key(1) + "\nnonsense\n" + hex_key(2) + "\n");

@@ -57,6 +57,37 @@ TEST(Key, TextIsCutAtAWholeCharacterAndFilledUp)
 	EXPECT_TRUE(bytes_of_key("text:").empty());
 }
 
+/* text-short: is the same key as text:, and says that somebody knows that it is short. */
+TEST(Key, ShortTextIsTheSameKey)
+{
+	EXPECT_EQ(bytes_of_key("text-short:abc"), bytes_of_key("text:abc"));
+	EXPECT_TRUE(bytes_of_key("text-short:").empty());
+	EXPECT_TRUE(bytes_of_key("text-shor:abc").empty());
+}
+
+TEST(Key, IsWeakWhereItIsOneByteOrAShortText)
+{
+	EXPECT_TRUE(is_one_byte(secret(Octets(32, 0))));
+	EXPECT_TRUE(is_one_byte(secret(Octets(32, 0xA5))));
+	for (const size_t other : {0U, 1U, 31U})
+	{
+		Octets bytes(32, 7);
+		bytes[other] = 8;
+		EXPECT_FALSE(is_one_byte(secret(bytes))) << other;
+	}
+	const std::string characters = "\xC3\xA9\xE2\x82\xAC\xF0\x9F\x94\x91"; /* of 2, 3 and 4 bytes */
+	for (const std::string prefix : {"text:", "text-short:"})
+	{
+		EXPECT_TRUE(is_short_text(prefix + "a"));
+		EXPECT_TRUE(is_short_text(prefix + std::string(31, 'x')));
+		EXPECT_FALSE(is_short_text(prefix + std::string(32, 'x')));
+		EXPECT_TRUE(is_short_text(prefix + std::string(28, 'x') + characters));
+		EXPECT_FALSE(is_short_text(prefix + std::string(29, 'x') + characters));
+	}
+	EXPECT_FALSE(is_short_text(hex_key(1)));
+	EXPECT_FALSE(is_short_text(""));
+}
+
 TEST(Key, IdIsTheStartOfSha256)
 {
 	char id[DBCRYPT_KEY_ID_LEN + 1];

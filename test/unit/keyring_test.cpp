@@ -1,3 +1,5 @@
+#include <memory>
+
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -73,6 +75,31 @@ TEST(Keyring, TextKeysOfAListHoldNothingThatEndsThem)
 	EXPECT_EQ(dbcrypt_ring_count(ring), 2U);
 }
 
+TEST(Keyring, WeakKeysAreRefusedUnlessAllowed)
+{
+	const std::string strong = hex_key(1).substr(2) + "00";
+	const std::string long_text = "text:" + std::string(31, 'x') + "y";
+	const auto strict = std::unique_ptr<dbcrypt_ring, decltype(&dbcrypt_ring_free)>(
+		dbcrypt_ring_new(false), dbcrypt_ring_free);
+	dbcrypt_source_error error;
+	for (const std::string &weak :
+		 {hex_key(0), std::string("AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="),
+		  "text:" + std::string(31, 'y'), "text:" + std::string(40, 'x'),
+		  "text-short:" + std::string(5, '0')})
+	{
+		EXPECT_EQ(add_list(strict.get(), strong + "," + weak, &error), DBCRYPT_WEAK_KEY) << weak;
+		EXPECT_EQ(error.line, 2);
+		EXPECT_EQ(dbcrypt_ring_count(strict.get()), 0U);
+		TestRing lenient(strong + "," + weak);
+		EXPECT_FALSE(dbcrypt_ring_key_is_weak(lenient, 0));
+		EXPECT_TRUE(dbcrypt_ring_key_is_weak(lenient, 1)) << weak;
+	}
+	EXPECT_EQ(add_list(strict.get(), strong + "," + long_text + ",text-short:abc"), DBCRYPT_OK);
+	ASSERT_EQ(dbcrypt_ring_count(strict.get()), 3U);
+	EXPECT_FALSE(dbcrypt_ring_key_is_weak(strict.get(), 1));
+	EXPECT_TRUE(dbcrypt_ring_key_is_weak(strict.get(), 2));
+}
+
 TEST(Keyring, StatesBelongToKeys)
 {
 	TestRing ring(hex_key(1) + "," + hex_key(2), 0);
@@ -139,7 +166,7 @@ TEST(Keyring, WithoutMemoryNothingIsAddedOrLost)
 	}
 	EXPECT_GT(failures, 3);
 	fail_allocation(0);
-	dbcrypt_ring *const none = dbcrypt_ring_new();
+	dbcrypt_ring *const none = dbcrypt_ring_new(true);
 	fail_allocation(-1);
 	EXPECT_EQ(none, nullptr);
 	dbcrypt_ring_free(nullptr);

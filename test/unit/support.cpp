@@ -283,7 +283,7 @@ hex_key(int byte)
 	return hex(Octets(32, static_cast<uint8_t>(byte)));
 }
 
-TestRing::TestRing(const std::string &list, unsigned state) : ring_(dbcrypt_ring_new())
+TestRing::TestRing(const std::string &list, unsigned state) : ring_(dbcrypt_ring_new(true))
 {
 	if (dbcrypt_ring_add_list(ring_, list.data(), list.size(), nullptr) != DBCRYPT_OK)
 		throw std::runtime_error("bad test key");

@@ -19,7 +19,10 @@ using namespace dbcrypt;
 namespace
 {
 
-/* Adds the keys of a source, a function that is given where to report an error. */
+/*
+ * Adds the keys of a source, a function that is given what becomes of weak keys and where
+ * to report an error.
+ */
 template <typename Source>
 dbcrypt_status
 add_keys(dbcrypt_ring *ring, dbcrypt_source_error *error, Source &&source) noexcept
@@ -30,7 +33,7 @@ add_keys(dbcrypt_ring *ring, dbcrypt_source_error *error, Source &&source) noexc
 	return exception_boundary(
 		[&]
 		{
-			ring->add(source(where));
+			ring->add(source(ring->allows_weak ? WeakKeys::allowed : WeakKeys::refused, where));
 			*where = {};
 			return DBCRYPT_OK;
 		});
@@ -39,9 +42,9 @@ add_keys(dbcrypt_ring *ring, dbcrypt_source_error *error, Source &&source) noexc
 } // namespace
 
 dbcrypt_ring *
-dbcrypt_ring_new(void) noexcept
+dbcrypt_ring_new(bool allow_weak) noexcept
 {
-	return new (std::nothrow) dbcrypt_ring;
+	return new (std::nothrow) dbcrypt_ring(allow_weak);
 }
 
 void
@@ -54,7 +57,10 @@ dbcrypt_status
 dbcrypt_ring_add_list(dbcrypt_ring *ring, const char *list, size_t size,
 					  dbcrypt_source_error *error) noexcept
 {
-	return add_keys(ring, error, [&](auto *where) { return keys_of_list({list, size}, where); });
+	return add_keys(ring, error,
+					[&](WeakKeys weak, auto *where) {
+						return keys_of_list({list, size}, weak, where);
+					});
 }
 
 dbcrypt_status
@@ -62,15 +68,16 @@ dbcrypt_ring_add_contents(dbcrypt_ring *ring, const uint8_t *data, size_t size,
 						  dbcrypt_source_error *error) noexcept
 {
 	return add_keys(ring, error,
-					[&](auto *where) {
-						return keys_of_contents({data, size}, where);
+					[&](WeakKeys weak, auto *where) {
+						return keys_of_contents({data, size}, weak, where);
 					});
 }
 
 dbcrypt_status
 dbcrypt_ring_add_file(dbcrypt_ring *ring, const char *path, dbcrypt_source_error *error) noexcept
 {
-	return add_keys(ring, error, [&](auto *where) { return keys_of_file(path, where); });
+	return add_keys(ring, error,
+					[&](WeakKeys weak, auto *where) { return keys_of_file(path, weak, where); });
 }
 
 uint64_t
@@ -114,6 +121,12 @@ const char *
 dbcrypt_ring_key_id(const dbcrypt_ring *ring, size_t i) noexcept
 {
 	return ring->at(i).id_text();
+}
+
+bool
+dbcrypt_ring_key_is_weak(const dbcrypt_ring *ring, size_t i) noexcept
+{
+	return ring->at(i).is_weak();
 }
 
 void

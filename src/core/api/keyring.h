@@ -23,8 +23,8 @@ extern "C" {
  */
 typedef struct dbcrypt_ring dbcrypt_ring;
 
-/* An empty keyring; NULL if there is no memory. */
-dbcrypt_ring *dbcrypt_ring_new(void) DBCRYPT_NOEXCEPT;
+/* An empty keyring, which takes weak keys or refuses them; NULL if there is no memory. */
+dbcrypt_ring *dbcrypt_ring_new(bool allow_weak) DBCRYPT_NOEXCEPT;
 
 /* Wipes every key; accepts NULL. */
 void dbcrypt_ring_free(dbcrypt_ring *ring) DBCRYPT_NOEXCEPT;
@@ -35,9 +35,14 @@ void dbcrypt_ring_free(dbcrypt_ring *ring) DBCRYPT_NOEXCEPT;
  * - 44 characters of base64 (RFC 4648 section 4), or
  * - text: and a GitLab db_key_base. Its first 32 bytes are the key: only whole UTF-8
  *   characters, and the digit '0' up to 32 bytes. In a list it contains no white
- *   space, comma, quote or backslash.
+ *   space, comma, quote or backslash; or
+ * - text-short: and such a text of fewer than 32 characters.
  *
- * A list of white space adds nothing. Errors: DBCRYPT_BAD_KEY, with *error set.
+ * A weak key is one of 32 equal bytes, or a text of fewer than 32 characters. A keyring
+ * that takes none refuses them, but for text-short:.
+ *
+ * A list of white space adds nothing. Errors: DBCRYPT_BAD_KEY, DBCRYPT_WEAK_KEY, with
+ * *error set.
  *
  * For this function and the next two: a key that the keyring has already is not added
  * again. After an error the keyring is as before. error may be NULL.
@@ -48,9 +53,9 @@ dbcrypt_status dbcrypt_ring_add_list(dbcrypt_ring *ring, const char *list, size_
 /*
  * Adds the keys of a key file that the caller has read: either exactly 32 bytes, which
  * are the key, or text with one key a line. Comments (from '#' to the end of the line),
- * empty lines and CR LF are allowed. A text: key is the rest of its line and may
+ * empty lines and CR LF are allowed. A text key is the rest of its line and may
  * contain '#'.
- * Errors: DBCRYPT_BAD_KEY; DBCRYPT_KEY_FILE_EMPTY if there is no key.
+ * Errors: DBCRYPT_BAD_KEY; DBCRYPT_WEAK_KEY; DBCRYPT_KEY_FILE_EMPTY if there is no key.
  */
 dbcrypt_status dbcrypt_ring_add_contents(dbcrypt_ring *ring, const uint8_t *data, size_t size,
 										 dbcrypt_source_error *error) DBCRYPT_NOEXCEPT;
@@ -60,7 +65,7 @@ dbcrypt_status dbcrypt_ring_add_contents(dbcrypt_ring *ring, const uint8_t *data
  * encryption-key-N, highest N first. Each file must be a regular file and obey
  * PostgreSQL's rule for ssl_key_file: owned by this user with permissions 0600 or
  * less, or owned by root with 0640 or less.
- * Errors: DBCRYPT_BAD_KEY and the statuses DBCRYPT_KEY_FILE_*; errno is set for
+ * Errors: DBCRYPT_BAD_KEY, DBCRYPT_WEAK_KEY and the statuses DBCRYPT_KEY_FILE_*; errno is set for
  * DBCRYPT_KEY_FILE_MISSING and DBCRYPT_KEY_FILE_UNREADABLE.
  */
 dbcrypt_status dbcrypt_ring_add_file(dbcrypt_ring *ring, const char *path,
@@ -85,6 +90,9 @@ size_t dbcrypt_ring_find(dbcrypt_ring *ring, const char *key_id) DBCRYPT_NOEXCEP
 /* Id of key i, with a NUL. The keyring owns it. */
 const char *dbcrypt_ring_key_id(const dbcrypt_ring *ring, size_t i) DBCRYPT_NOEXCEPT;
 
+/* Whether key i is weak. */
+bool dbcrypt_ring_key_is_weak(const dbcrypt_ring *ring, size_t i) DBCRYPT_NOEXCEPT;
+
 /* Sets, or returns, the state of key i: an OR of dbcrypt_key_state; 0 for a new key. */
 void dbcrypt_ring_set_state(dbcrypt_ring *ring, size_t i, unsigned state) DBCRYPT_NOEXCEPT;
 unsigned dbcrypt_ring_state(const dbcrypt_ring *ring, size_t i) DBCRYPT_NOEXCEPT;
@@ -102,13 +110,14 @@ dbcrypt_status dbcrypt_generate_key(char out[45]) DBCRYPT_NOEXCEPT;
  * With a keyring: its keys, in each way that they can be written, wherever they are.
  * With NULL: everything that could be a key or a part of one. That is 20 or more
  * characters of hex or base64, if one of them is a digit, an upper-case letter or '+';
- * and text: with what follows it, up to white space, a comma, a quote or a backslash.
+ * and text: or text-short: with what follows it, up to white space, a comma, a quote or a
+ * backslash.
  */
 size_t dbcrypt_mask_keys(char *text, size_t size, const dbcrypt_ring *only) DBCRYPT_NOEXCEPT;
 
 /*
  * The same of what is written exactly as a key is: 64 hex digits, the base64 of 32
- * bytes, text: with what follows it.
+ * bytes, text: or text-short: with what follows it.
  */
 size_t dbcrypt_mask_key_literals(char *text, size_t size) DBCRYPT_NOEXCEPT;
 

@@ -11,6 +11,7 @@
 
 #include "../crypto/random.h"
 #include "../crypto/secret.h"
+#include "../crypto/secret_memory.h"
 #include "../formats/envelope.h"
 #include "../keys/key.h"
 #include "exception_boundary.h"
@@ -28,7 +29,7 @@ dbcrypt_prepare(void) noexcept
 			Secret zeros(key_size);
 			const auto bytes = reveal_secret(zeros);
 			std::fill(bytes.begin(), bytes.end(), uint8_t{0});
-			Key nobodys_key(std::move(zeros));
+			Key nobodys_key({std::move(zeros), true});
 			std::vector<uint8_t> envelope(envelope_size(DBCRYPT_ENCODING_BINARY, 0));
 			envelope_seal(nobodys_key, DBCRYPT_ENCODING_BINARY, {}, {}, envelope.data());
 			drop_nonces();
@@ -45,6 +46,12 @@ dbcrypt_forbid_core_dump(void) noexcept
 	const struct rlimit none = {0, 0};
 	(void) setrlimit(RLIMIT_CORE, &none);
 #endif
+}
+
+bool
+dbcrypt_secrets_are_locked(void) noexcept
+{
+	return secrets_are_locked();
 }
 
 void

@@ -13,6 +13,7 @@
 #ifndef DBCRYPT_API_STATUS_H
 #define DBCRYPT_API_STATUS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "../crypto/status_code.h"
@@ -37,6 +38,12 @@ void dbcrypt_prepare(void) DBCRYPT_NOEXCEPT;
 
 /* Forbids core dumps of this process. To be called before it holds keys. */
 void dbcrypt_forbid_core_dump(void) DBCRYPT_NOEXCEPT;
+
+/*
+ * Whether the keys in use are locked in memory, so that they are never swapped out. They
+ * are where the limit on locked memory allows it.
+ */
+bool dbcrypt_secrets_are_locked(void) DBCRYPT_NOEXCEPT;
 
 /* Overwrites memory that held a secret. The compiler does not optimise this away. */
 void dbcrypt_cleanse(void *data, size_t size) DBCRYPT_NOEXCEPT;

@@ -1,10 +1,14 @@
 /*
  * aead_openssl.h
  *		AES-256-GCM by OpenSSL. Its contexts are kept from one value to the next.
+ *
+ * OpenSSL takes the memory of its contexts, with the expanded key in them, from the heap
+ * and offers no other: it wipes it when they are freed, but does not lock it.
  */
 #ifndef DBCRYPT_AEAD_OPENSSL_H
 #define DBCRYPT_AEAD_OPENSSL_H
 
+#include <memory>
 #include <utility>
 
 #include <openssl/evp.h>

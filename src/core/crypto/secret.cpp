@@ -4,15 +4,17 @@
 
 #include <openssl/crypto.h>
 
+#include "secret_memory.h"
+
 #include "no_postgres.h"
 
 namespace dbcrypt
 {
 
-Secret::Secret(size_t size) : data_(std::make_unique_for_overwrite<uint8_t[]>(size)), size_(size) {}
+Secret::Secret(size_t size) : data_(secret_allocate(size)), size_(size) {}
 
 Secret::Secret(Secret &&other) noexcept
-	: data_(std::move(other.data_)), size_(std::exchange(other.size_, 0))
+	: data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0))
 {}
 
 Secret &
@@ -25,19 +27,19 @@ Secret::operator=(Secret &&other) noexcept
 
 Secret::~Secret()
 {
-	cleanse(data_.get(), size_);
+	secret_free(data_, size_);
 }
 
 std::span<uint8_t>
 reveal_secret(Secret &secret)
 {
-	return {secret.data_.get(), secret.size_};
+	return {secret.data_, secret.size_};
 }
 
 Bytes
 reveal_secret(const Secret &secret)
 {
-	return {secret.data_.get(), secret.size_};
+	return {secret.data_, secret.size_};
 }
 
 void

@@ -1,13 +1,13 @@
 /*
  * secret.h
- *		A buffer of secret bytes: can be moved but not copied; is wiped when destroyed.
+ *		A buffer of secret bytes: can be moved but not copied; lies in memory that is locked
+ *		(secret_memory.h); is wiped when destroyed.
  */
 #ifndef DBCRYPT_SECRET_H
 #define DBCRYPT_SECRET_H
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 
 namespace dbcrypt
@@ -33,7 +33,7 @@ public:
 	friend Bytes reveal_secret(const Secret &secret);
 
 private:
-	std::unique_ptr<uint8_t[]> data_;
+	uint8_t *data_; /* of secret_memory.h */
 	size_t size_;
 };
 

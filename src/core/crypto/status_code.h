@@ -21,6 +21,7 @@ typedef enum dbcrypt_status
 	DBCRYPT_NEWER_ALGORITHM,	   /* byte 3 of the envelope is not 1 */
 	DBCRYPT_TOO_LARGE,			   /* for a buffer, or for AES-GCM (2^36 - 32 bytes) */
 	DBCRYPT_BAD_KEY,			   /* not 64 hex digits, not the base64 of 32 bytes, not text:... */
+	DBCRYPT_WEAK_KEY,			   /* 32 equal bytes, or text: of fewer than 32 characters */
 	DBCRYPT_KEY_FILE_MISSING,	   /* no such file, or no encryption-key-N in the directory */
 	DBCRYPT_KEY_FILE_UNREADABLE,   /* any other error of open or read; see errno */
 	DBCRYPT_KEY_FILE_NOT_REGULAR,  /* neither a regular file nor a directory */

@@ -106,16 +106,44 @@ ends_text_key(char c)
 	return std::string_view(" \t\r\n\f\v,'\"\\").find(c) != std::string_view::npos || c == '\0';
 }
 
+size_t
+text_prefix_size(std::string_view text)
+{
+	for (const auto prefix : {text_key_prefix, short_text_key_prefix})
+		if (text.starts_with(prefix))
+			return prefix.size();
+	return 0;
+}
+
 std::optional<Secret>
 parse_key(std::string_view text)
 {
-	if (text.substr(0, text_key_prefix.size()) == text_key_prefix)
-		return parse_db_key_base(text.substr(text_key_prefix.size()));
+	if (const size_t prefix = text_prefix_size(text))
+		return parse_db_key_base(text.substr(prefix));
 	if (text.size() == 2 * key_size)
 		return parse_hex_key(text);
 	if (text.size() == base64_encoded_size(key_size))
 		return parse_base64_key(text);
 	return std::nullopt;
+}
+
+bool
+is_one_byte(const Secret &key)
+{
+	const auto bytes = reveal_secret(key);
+	return std::all_of(bytes.begin(), bytes.end(), [&](uint8_t byte) { return byte == bytes[0]; });
+}
+
+bool
+is_short_text(std::string_view text)
+{
+	const size_t prefix = text_prefix_size(text);
+	const auto begins_character = [](char c)
+	{
+		return (static_cast<uint8_t>(c) & 0xC0) != 0x80;
+	};
+	return prefix > 0 && std::count_if(text.begin() + static_cast<ptrdiff_t>(prefix), text.end(),
+									   begins_character) < static_cast<ptrdiff_t>(key_size);
 }
 
 KeyId
@@ -143,7 +171,8 @@ parse_key_id(std::string_view text)
 	return id;
 }
 
-Key::Key(Secret bytes) : bytes_(std::move(bytes)), id_(key_id_of(bytes_))
+Key::Key(SourceKey source)
+	: bytes_(std::move(source.bytes)), weak_(source.weak), id_(key_id_of(bytes_))
 {
 	encode_key_id(id_, id_text_);
 

@@ -29,14 +29,33 @@ using CoderId = std::array<char, 7>;
 /* Before a GitLab db_key_base. The text itself is the key; it is not hex or base64. */
 constexpr std::string_view text_key_prefix = "text:";
 
+/* The same where the text is known to be short. */
+constexpr std::string_view short_text_key_prefix = "text-short:";
+
+/* The length of the prefix that a text key begins with, 0 for another key. */
+size_t text_prefix_size(std::string_view text);
+
 /* Whether c ends a text: key that stands among other text, as in a list or a statement. */
 bool ends_text_key(char c);
 
 /*
  * The key that is written as 64 hex digits, as the base64 of 32 bytes, or as
- * text:...; nothing for anything else. See dbcrypt_ring_add_list.
+ * text:... or text-short:...; nothing for anything else. See dbcrypt_ring_add_list.
  */
 std::optional<Secret> parse_key(std::string_view text);
+
+/* Whether a key is one byte again and again: a placeholder, or made by hand. */
+bool is_one_byte(const Secret &key);
+
+/* Whether a text key has fewer than 32 characters (UTF-8): a password, or no random one. */
+bool is_short_text(std::string_view text);
+
+/* A key as a source holds it. */
+struct SourceKey
+{
+	Secret bytes;
+	bool weak;
+};
 
 /* The id of a key. */
 KeyId key_id_of(const Secret &key);
@@ -51,12 +70,13 @@ std::optional<KeyId> parse_key_id(std::string_view text);
 class Key
 {
 public:
-	/* bytes: key_size of them. */
-	explicit Key(Secret bytes);
+	/* source.bytes: key_size of them. */
+	explicit Key(SourceKey source);
 
 	const KeyId &id() const { return id_; }
 	const CoderId &coder_id() const { return coder_id_; }
 	const Secret &bytes() const { return bytes_; }
+	bool is_weak() const { return weak_; }
 
 	/* Both ids as text with a NUL. The key owns the text. */
 	const char *id_text() const { return id_text_; }
@@ -78,6 +98,7 @@ public:
 
 private:
 	Secret bytes_;
+	bool weak_;
 	KeyId id_;
 	CoderId coder_id_;
 	char id_text_[DBCRYPT_KEY_ID_LEN + 1];

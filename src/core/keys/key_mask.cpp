@@ -130,14 +130,15 @@ mask_suspects(std::span<char> text)
 class FirstBytes
 {
 public:
-	explicit FirstBytes(const Keyring &keyring) : seen_(1U << 16)
+	explicit FirstBytes(const Keyring &keyring) : seen_(1U << 13)
 	{
 		const auto seen = reveal_secret(seen_);
 		std::fill(seen.begin(), seen.end(), uint8_t{0});
 		for (size_t i = 0; i < keyring.size(); i++)
 		{
 			const auto key = reveal_secret(keyring.at(i).bytes());
-			seen[static_cast<size_t>(key[0] << 8 | key[1])] = 1;
+			const auto first = static_cast<size_t>(key[0] << 8 | key[1]);
+			seen[first / 8] = static_cast<uint8_t>(seen[first / 8] | 1 << first % 8);
 		}
 	}
 
@@ -147,11 +148,11 @@ public:
 		size_t first = 0;
 		for (size_t i = 0; i < 4; i++)
 			first = first << 4 | static_cast<size_t>(hex_value(static_cast<uint8_t>(digits[i])));
-		return reveal_secret(seen_)[first] != 0;
+		return (reveal_secret(seen_)[first / 8] >> first % 8 & 1) != 0;
 	}
 
 private:
-	Secret seen_;
+	Secret seen_; /* a bit for each */
 };
 
 /* Masks the ring's hex keys wherever they stand in a run. */
@@ -170,19 +171,18 @@ mask_hex(std::span<char> run, const Keyring &keyring, const FirstBytes &first)
 	return masked;
 }
 
-/* Masks each text: key that stands at the start of a word. */
+/* Masks each text key of one prefix that stands at the start of a word. */
 size_t
-mask_text_keys(std::span<char> text, const Keyring *only)
+mask_text_keys_of(std::string_view prefix, std::span<char> text, const Keyring *only)
 {
 	size_t masked = 0;
 	const std::string_view all(text.data(), text.size());
 	size_t end = 0; /* of the last candidate; others within it end there too */
-	for (size_t at = all.find(text_key_prefix); at != all.npos;
-		 at = all.find(text_key_prefix, at + 1))
+	for (size_t at = all.find(prefix); at != all.npos; at = all.find(prefix, at + 1))
 	{
 		if (only == nullptr && at > 0 && is_base64(text[at - 1]))
 			continue;
-		const size_t start = at + text_key_prefix.size();
+		const size_t start = at + prefix.size();
 		end = std::max(end, start);
 		while (end < text.size() && !ends_text_key(text[end]))
 			end++;
@@ -190,6 +190,13 @@ mask_text_keys(std::span<char> text, const Keyring *only)
 			masked += mask(text.subspan(at, end - at));
 	}
 	return masked;
+}
+
+size_t
+mask_text_keys(std::span<char> text, const Keyring *only)
+{
+	return mask_text_keys_of(text_key_prefix, text, only) +
+		   mask_text_keys_of(short_text_key_prefix, text, only);
 }
 
 } // namespace

@@ -38,26 +38,38 @@ trim(std::string_view text)
 	return text.substr(first, text.find_last_not_of(white_space) - first + 1);
 }
 
+/* Refuses a weak key, unless its text is said to be short. */
+SourceKey
+checked(Secret key, std::string_view text, WeakKeys weak)
+{
+	const bool one_byte = is_one_byte(key);
+	const bool short_text = is_short_text(text);
+	if (weak == WeakKeys::refused &&
+		(one_byte || (short_text && !text.starts_with(short_text_key_prefix))))
+		throw CoreError{DBCRYPT_WEAK_KEY};
+	return {std::move(key), one_byte || short_text};
+}
+
 /* The key that a text writes; throws for anything else. */
-Secret
-key_or_throw(std::string_view text)
+SourceKey
+key_or_throw(std::string_view text, WeakKeys weak)
 {
 	auto key = parse_key(text);
 	if (!key)
 		throw CoreError{DBCRYPT_BAD_KEY};
-	return std::move(*key);
+	return checked(std::move(*key), text, weak);
 }
 
 /* Whether a key is written as text:... */
 bool
 is_text_key(std::string_view text)
 {
-	return text.substr(0, text_key_prefix.size()) == text_key_prefix;
+	return text_prefix_size(text) > 0;
 }
 
 /*
  * The key in a line of a key file: without white space around it, and without a
- * comment. A text: key may contain '#', so it has no comment.
+ * comment. A text key may contain '#', so it has no comment.
  */
 std::string_view
 key_of_line(std::string_view line)
@@ -140,8 +152,8 @@ check_access(const struct stat &status)
 }
 
 /* The keys in an open file, if its owner and permissions are right. */
-std::vector<Secret>
-keys_of_descriptor(int fd, const struct stat &status, dbcrypt_source_error *error)
+std::vector<SourceKey>
+keys_of_descriptor(int fd, const struct stat &status, WeakKeys weak, dbcrypt_source_error *error)
 {
 	check_access(status);
 	if (status.st_size > static_cast<off_t>(key_file_limit))
@@ -164,7 +176,7 @@ keys_of_descriptor(int fd, const struct stat &status, dbcrypt_source_error *erro
 		if (size == buffer.size())
 			throw CoreError{DBCRYPT_KEY_FILE_UNREADABLE, EAGAIN};
 	}
-	return keys_of_contents(buffer.first(size), error);
+	return keys_of_contents(buffer.first(size), weak, error);
 }
 
 /* Whether a directory entry is encryption-key-N. */
@@ -249,10 +261,10 @@ mix_status(uint64_t stamp, const struct stat &status)
 
 } // namespace
 
-std::vector<Secret>
-keys_of_list(std::string_view list, dbcrypt_source_error *error)
+std::vector<SourceKey>
+keys_of_list(std::string_view list, WeakKeys weak, dbcrypt_source_error *error)
 {
-	std::vector<Secret> keys;
+	std::vector<SourceKey> keys;
 	if (trim(list).empty())
 		return keys;
 	for (;;)
@@ -263,23 +275,23 @@ keys_of_list(std::string_view list, dbcrypt_source_error *error)
 		/* In a statement such a key could not be masked as a whole. */
 		if (is_text_key(entry) && std::any_of(entry.begin(), entry.end(), ends_text_key))
 			throw CoreError{DBCRYPT_BAD_KEY};
-		keys.push_back(key_or_throw(entry));
+		keys.push_back(key_or_throw(entry, weak));
 		if (comma == list.npos)
 			return keys;
 		list.remove_prefix(comma + 1);
 	}
 }
 
-std::vector<Secret>
-keys_of_contents(Bytes contents, dbcrypt_source_error *error)
+std::vector<SourceKey>
+keys_of_contents(Bytes contents, WeakKeys weak, dbcrypt_source_error *error)
 {
-	std::vector<Secret> keys;
+	std::vector<SourceKey> keys;
 	std::string_view text(reinterpret_cast<const char *>(contents.data()), contents.size());
 	if (contents.size() == key_size && !is_text_key(text))
 	{
 		Secret key(key_size);
 		std::copy(contents.begin(), contents.end(), reveal_secret(key).begin());
-		keys.push_back(std::move(key));
+		keys.push_back(checked(std::move(key), {}, weak));
 		return keys;
 	}
 	while (!text.empty())
@@ -288,7 +300,7 @@ keys_of_contents(Bytes contents, dbcrypt_source_error *error)
 		const size_t end = text.find('\n');
 		const auto key = key_of_line(text.substr(0, end));
 		if (!key.empty())
-			keys.push_back(key_or_throw(key));
+			keys.push_back(key_or_throw(key, weak));
 		text.remove_prefix(end == text.npos ? text.size() : end + 1);
 	}
 	error->line = 0;
@@ -297,23 +309,23 @@ keys_of_contents(Bytes contents, dbcrypt_source_error *error)
 	return keys;
 }
 
-std::vector<Secret>
-keys_of_file(const char *path, dbcrypt_source_error *error)
+std::vector<SourceKey>
+keys_of_file(const char *path, WeakKeys weak, dbcrypt_source_error *error)
 {
 	Descriptor fd(open_or_throw(AT_FDCWD, path));
 	const struct stat status = status_or_throw(fd.get());
 	if (!S_ISDIR(status.st_mode))
-		return keys_of_descriptor(fd.get(), status, error);
+		return keys_of_descriptor(fd.get(), status, weak, error);
 
 	const Directory directory = directory_of(fd);
-	std::vector<Secret> keys;
+	std::vector<SourceKey> keys;
 	for (const std::string &name : key_file_names(directory.get()))
 	{
 		const size_t size = std::min(name.size(), sizeof(error->file) - 1);
 		std::memcpy(error->file, name.data(), size);
 		error->file[size] = '\0';
 		const Descriptor file(open_or_throw(dirfd(directory.get()), name.c_str()));
-		auto more = keys_of_descriptor(file.get(), status_or_throw(file.get()), error);
+		auto more = keys_of_descriptor(file.get(), status_or_throw(file.get()), weak, error);
 		keys.insert(keys.end(), std::make_move_iterator(more.begin()),
 					std::make_move_iterator(more.end()));
 	}

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "../crypto/secret.h"
+#include "key.h"
 #include "key_types.h"
 
 namespace dbcrypt
@@ -21,10 +22,18 @@ namespace dbcrypt
 /* Bytes. A larger key file is DBCRYPT_KEY_FILE_UNREADABLE with errno EFBIG. */
 constexpr size_t key_file_limit = 1024 * 1024;
 
+/* What becomes of a key that is weak: see DBCRYPT_WEAK_KEY. */
+enum class WeakKeys
+{
+	refused,
+	allowed
+};
+
 /* The keys of a list, of the contents of a file, and of a file or directory. */
-std::vector<Secret> keys_of_list(std::string_view list, dbcrypt_source_error *error);
-std::vector<Secret> keys_of_contents(Bytes contents, dbcrypt_source_error *error);
-std::vector<Secret> keys_of_file(const char *path, dbcrypt_source_error *error);
+std::vector<SourceKey> keys_of_list(std::string_view list, WeakKeys weak,
+									dbcrypt_source_error *error);
+std::vector<SourceKey> keys_of_contents(Bytes contents, WeakKeys weak, dbcrypt_source_error *error);
+std::vector<SourceKey> keys_of_file(const char *path, WeakKeys weak, dbcrypt_source_error *error);
 
 /* See dbcrypt_file_stamp. */
 uint64_t file_stamp(const char *path);

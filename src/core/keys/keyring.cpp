@@ -25,15 +25,15 @@ pack(const Id &id)
 } // namespace
 
 void
-Keyring::add(std::vector<Secret> keys)
+Keyring::add(std::vector<SourceKey> keys)
 {
 	/* All that may throw happens to copies. */
 	std::vector<std::unique_ptr<Key>> added;
 	Index by_id = by_id_;
 	Index by_coder_id = by_coder_id_;
-	for (Secret &bytes : keys)
+	for (SourceKey &source : keys)
 	{
-		auto key = std::make_unique<Key>(std::move(bytes));
+		auto key = std::make_unique<Key>(std::move(source));
 		const size_t i = keys_.size() + added.size();
 		if (!by_id.emplace(pack(key->id()), i).second)
 			continue;

@@ -22,7 +22,7 @@ public:
 	 * Appends keys and drops those that are held already. If it throws, the
 	 * keyring is as before.
 	 */
-	void add(std::vector<Secret> keys);
+	void add(std::vector<SourceKey> keys);
 
 	size_t size() const { return keys_.size(); }
 	Key &at(size_t i) const { return *keys_[i]; }
@@ -71,6 +71,10 @@ private:
 
 /* The handle that the API declares. */
 struct dbcrypt_ring : dbcrypt::Keyring
-{};
+{
+	explicit dbcrypt_ring(bool allow_weak) : allows_weak(allow_weak) {}
+
+	const bool allows_weak;
+};
 
 #endif

@@ -16,6 +16,7 @@
 
 #include "columns/registry.h"
 #include "health/check_keyring.h"
+#include "health/check_plaintext.h"
 #include "health/check_registered.h"
 #include "health/check_settings.h"
 #include "health/check_triggers.h"
@@ -57,6 +58,7 @@ run_checks(HealthCheck *check)
 		check_keyring(check);
 	check_settings(check);
 	check_own_triggers(check);
+	check_plaintext(check);
 	if (has_columns)
 	{
 		foreach(cell, check->registered)

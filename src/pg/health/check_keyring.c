@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "core/api/keyring.h"
+#include "core/api/status.h"
 #include "health/check_keyring.h"
 #include "health/findings.h"
 #include "health/reading.h"
@@ -12,6 +13,7 @@
 #include "keys/keyring.h"
 #include "keys/loaded_ring.h"
 #include "keys/session_keyring.h"
+#include "keys/settings.h"
 #include "support/errors.h"
 #include "values/codec_inspect.h"
 
@@ -64,6 +66,32 @@ check_key(HealthCheck *check, dbcrypt_ring *ring, size_t i)
 					"Finish with CALL dbcrypt_revoke_keys(), or run dbcrypt_reinstate_key().");
 }
 
+/*
+ * Weak keys, and the setting that lets them in. A key that is being rotated away from is
+ * a notice: the runbook stops at warnings, and is the way to be rid of it.
+ */
+static void
+check_weak_keys(HealthCheck *check, dbcrypt_ring *ring)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < dbcrypt_ring_count(ring); i++)
+	{
+		if (!dbcrypt_ring_key_is_weak(ring, i))
+			continue;
+		found = true;
+		finding_add(check, i == 0 ? SEVERITY_WARNING : SEVERITY_NOTICE,
+					psprintf("key %s", dbcrypt_ring_key_id(ring, i)),
+					i == 0 ? "is the primary key and weak: 32 equal bytes, or a short text"
+						   : "is weak: 32 equal bytes, or a short text",
+					"Rotate to a key made with openssl rand -hex 32, and take this one out of "
+					"the ring.");
+	}
+	if (setting_allow_weak_keys && !found)
+		finding_add(check, SEVERITY_WARNING, "key ring",
+					"dbcrypt.allow_weak_keys is on, and no loaded key is weak", "Set it to off.");
+}
+
 void
 check_keyring(HealthCheck *check)
 {
@@ -85,6 +113,11 @@ check_keyring(HealthCheck *check)
 					"Set dbcrypt.key_file to the file of this database's keys.");
 	for (size_t i = 0; i < dbcrypt_ring_count(ring); i++)
 		check_key(check, ring, i);
+	check_weak_keys(check, ring);
+	if (!dbcrypt_secrets_are_locked())
+		finding_add(check, SEVERITY_NOTICE, "key ring",
+					"keys are not locked in memory: they may be written to swap space",
+					"Raise the server's limit on locked memory (ulimit -l, LimitMEMLOCK=).");
 }
 
 ValueState

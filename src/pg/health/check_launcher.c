@@ -25,6 +25,7 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "health/check_launcher.h"
 #include "keys/settings.h"
@@ -114,42 +115,67 @@ database_is_wanted(Oid database)
 	return wanted;
 }
 
+/* Starts a worker that checks a database; false if none is to have. */
+static bool
+start_check(const Database *database, BackgroundWorkerHandle **handle)
+{
+	BackgroundWorker worker;
+
+	background_worker_describe(&worker, "dbcrypt check", "dbcrypt_check_worker_main");
+	worker.bgw_start_time = BgWorkerStart_ConsistentState;
+	worker.bgw_main_arg = ObjectIdGetDatum(database->oid);
+	strlcpy(worker.bgw_extra, database->name, sizeof(worker.bgw_extra));
+	snprintf(worker.bgw_name, BGW_MAXLEN, "dbcrypt check of database %u", database->oid);
+	return RegisterDynamicBackgroundWorker(&worker, handle);
+}
+
+/* Whether a check goes on for too long; says so. */
+static bool
+is_too_long(const Database *database, TimestampTz since)
+{
+	if (!TimestampDifferenceExceeds(since, GetCurrentTimestamp(), setting_check_timeout))
+		return false;
+	ereport(WARNING, (errmsg("dbcrypt: database \"%s\" could not be checked", database->name),
+					  errdetail("The check took longer than dbcrypt.check_timeout, %d ms.",
+								setting_check_timeout),
+					  errhint("It is checked again after the next reload.")));
+	return true;
+}
+
 /* Runs the check of one database in a worker, and waits for its end. */
 static CheckEnd
 check_database(const Database *database)
 {
-	BackgroundWorker worker;
+	TimestampTz since = GetCurrentTimestamp();
 	BackgroundWorkerHandle *handle;
 	BgwHandleStatus status;
 	pid_t pid;
+	bool ended = false;
 	bool cut_short = false;
 
 	if (database_is_wanted(database->oid))
 		return CHECK_CUT_SHORT;
-	background_worker_describe(&worker, "dbcrypt check", "dbcrypt_check_worker_main");
-	worker.bgw_start_time = BgWorkerStart_ConsistentState;
-	worker.bgw_main_arg = ObjectIdGetDatum(database->oid);
-	snprintf(worker.bgw_name, BGW_MAXLEN, "dbcrypt check of database %u", database->oid);
-	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
+	if (!start_check(database, &handle))
 		return CHECK_NO_WORKER;
-
-	while ((status = GetBackgroundWorkerPid(handle, &pid)) != BGWH_STOPPED)
+	while (!ShutdownRequestPending &&
+		   (status = GetBackgroundWorkerPid(handle, &pid)) != BGWH_STOPPED)
 	{
-		if (ShutdownRequestPending ||
-			(status == BGWH_STARTED && !cut_short && database_is_wanted(database->oid)))
+		if (status == BGWH_STARTED && !ended && database_is_wanted(database->oid))
 		{
-			TerminateBackgroundWorker(handle);
-			cut_short = true;
-			if (!ShutdownRequestPending)
-				ereport(LOG, (errmsg("dbcrypt: the check of database \"%s\" gives way to a command "
-									 "that needs the database to itself",
-									 database->name),
-							  errdetail("It is run again later.")));
+			ended = cut_short = true;
+			ereport(LOG, (errmsg("dbcrypt: the check of database \"%s\" gives way to a command "
+								 "that needs the database to itself",
+								 database->name),
+						  errdetail("It is run again later.")));
 		}
-		if (ShutdownRequestPending)
-			break;
+		if (!ended)
+			ended = is_too_long(database, since);
+		if (ended)
+			TerminateBackgroundWorker(handle);
 		sleep_ms(WATCH_MS);
 	}
+	if (ShutdownRequestPending)
+		TerminateBackgroundWorker(handle);
 	pfree(handle);
 	return cut_short ? CHECK_CUT_SHORT : CHECK_DONE;
 }

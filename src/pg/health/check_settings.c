@@ -16,7 +16,7 @@
 /* SQL: what is written as a key is. Other text may stand around it. */
 #define KEY_PATTERN                                    \
 	"'(^|[^0-9A-Fa-f])[0-9A-Fa-f]{64}($|[^0-9A-Fa-f])" \
-	"|(^|[^0-9A-Za-z+/])[0-9A-Za-z+/]{43}=|text:[^ ]{8}'"
+	"|(^|[^0-9A-Za-z+/])[0-9A-Za-z+/]{43}=|text:[^ ]{8}|text-short:[^ ]'"
 
 /* SQL: whether a setting of dbcrypt's may be a literal key. */
 #define HOLDS_KEY(name, value)                                             \

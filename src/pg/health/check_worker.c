@@ -48,12 +48,36 @@ log_findings(void)
 	PopActiveSnapshot();
 }
 
-/* Main function of a worker: checks the database with this OID. */
+static bool done = false;
+static volatile sig_atomic_t asked_to_end = false;
+
+/* Signal handler: the launcher says why it ends its worker. */
+static void
+end(SIGNAL_ARGS)
+{
+	asked_to_end = true;
+	die(postgres_signal_arg);
+}
+
+/* At the end of the process: says that the check failed, of which the log has the error. */
+static void
+log_failure(int code, Datum argument)
+{
+	if (!done && !asked_to_end)
+		ereport(WARNING, (errmsg("dbcrypt: database \"%s\" could not be checked",
+								 MyBgworkerEntry->bgw_extra),
+						  errhint("The error is logged above. It is checked again after the next "
+								  "reload.")));
+}
+
+/* Main function of a worker: checks the database with this OID; its name is in bgw_extra. */
 void
 dbcrypt_check_worker_main(Datum argument)
 {
-	pqsignal(SIGTERM, die);
+	pqsignal(SIGTERM, end);
 	BackgroundWorkerUnblockSignals();
+	before_shmem_exit(log_failure, (Datum) 0);
+	background_worker_limit_waiting();
 	background_worker_connect(DatumGetObjectId(argument), BGWORKER_BYPASS_ALLOWCONN);
 	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
 
@@ -62,5 +86,6 @@ dbcrypt_check_worker_main(Datum argument)
 	if (OidIsValid(get_extension_oid("dbcrypt", true)))
 		log_findings();
 	CommitTransactionCommand();
+	done = true;
 	proc_exit(0);
 }

@@ -15,6 +15,7 @@
 #include "utils/tuplestore.h"
 
 #include "health/databases.h"
+#include "keys/settings.h"
 #include "support/arguments.h"
 #include "support/background_worker.h"
 
@@ -37,8 +38,8 @@ check_key_id(const char *key_id)
 						errhint("dbcrypt_key_status has the ids of all keys.")));
 }
 
-/* Starts a worker that answers the question, and waits for its end. */
-static void
+/* Starts a worker that answers the question, and waits for it; whether it ended in time. */
+static bool
 run_worker(dsm_segment *segment)
 {
 	BackgroundWorker worker;
@@ -47,18 +48,8 @@ run_worker(dsm_segment *segment)
 	background_worker_describe(&worker, "dbcrypt census worker", "dbcrypt_database_worker_main");
 	worker.bgw_start_time = BgWorkerStart_ConsistentState;
 	worker.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(segment));
-	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
-		return;
-	PG_TRY();
-	{
-		(void) WaitForBackgroundWorkerShutdown(handle);
-	}
-	PG_CATCH();
-	{
-		TerminateBackgroundWorker(handle);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
+	return RegisterDynamicBackgroundWorker(&worker, &handle) &&
+		   background_worker_wait(handle, setting_check_timeout);
 }
 
 /* What a database answers. */
@@ -75,8 +66,7 @@ ask_database(Oid database, const char *key_id)
 	memset(question, 0, sizeof(*question));
 	question->database = database;
 	strlcpy(question->key_id, key_id, sizeof(question->key_id));
-	run_worker(segment);
-	answer = question->answer;
+	answer = run_worker(segment) ? question->answer : DATABASE_NOT_ASKED;
 	dsm_detach(segment);
 	return answer;
 }

@@ -38,7 +38,8 @@ search_key(char *key_id)
 
 		if (row->state != CENSUS_NOT_READABLE && row->key_id[0] != '\0')
 			answer = DATABASE_IN_USE;
-		else if (row->registered && answer == DATABASE_NOT_IN_USE)
+		else if ((row->registered || row->state == CENSUS_NOT_READABLE) &&
+				 answer == DATABASE_NOT_IN_USE)
 			answer = DATABASE_NOT_ASKED; /* it may be under the key, or its values */
 	}
 	PopActiveSnapshot();
@@ -60,6 +61,7 @@ dbcrypt_database_worker_main(Datum argument)
 		return; /* the caller is gone */
 	dsm_pin_mapping(segment);
 	question = dsm_segment_address(segment);
+	background_worker_limit_waiting();
 	background_worker_connect(question->database, BGWORKER_BYPASS_ALLOWCONN);
 	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
 

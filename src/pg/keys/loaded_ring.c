@@ -7,10 +7,20 @@
  */
 #include "postgres.h"
 
+#include "storage/ipc.h"
+
 #include "core/api/keyring.h"
 #include "keys/loaded_ring.h"
 
 static dbcrypt_ring *loaded = NULL;
+
+/* However the process ends by itself, by FATAL too: its keys are wiped. */
+static void
+forget_ring(int code, Datum arg)
+{
+	dbcrypt_ring_free(loaded);
+	loaded = NULL;
+}
 
 dbcrypt_ring *
 loaded_ring(void)
@@ -21,6 +31,11 @@ loaded_ring(void)
 void
 loaded_ring_replace(dbcrypt_ring *ring)
 {
+	static bool at_exit = false;
+
+	if (!at_exit)
+		on_proc_exit(forget_ring, (Datum) 0);
+	at_exit = true;
 	dbcrypt_ring_free(loaded);
 	loaded = ring;
 }

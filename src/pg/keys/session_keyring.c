@@ -7,6 +7,7 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
+#include "storage/ipc.h"
 #include "utils/inval.h"
 
 #include "core/api/keyring.h"
@@ -42,6 +43,30 @@ static Oid keys_relid = InvalidOid;
 static uint64 keys_changes = 1;
 static uint64 states_read = 0;
 
+/* Throws that one key of a source is no key, or a weak one; never shows it. */
+pg_noreturn static void
+raise_key(dbcrypt_status status, const char *setting, const char *name,
+		  const dbcrypt_source_error *error)
+{
+	const char *source = name ? psprintf("\"%s\"", name) : "what it printed";
+	const char *place = error->line > 0 ? psprintf("Line %d of %s", error->line, source)
+										: psprintf("The key in %s", source);
+
+	if (strcmp(setting, "dbcrypt.keys") == 0)
+		place = psprintf("Key %d", error->line);
+	if (status == DBCRYPT_BAD_KEY)
+		ereport(ERROR, (errcode(ERRCODE_CONFIG_FILE_ERROR), errmsg("invalid key in %s", setting),
+						errdetail("%s is neither 64 hex digits nor the base64 of 32 bytes.", place),
+						errhint("A key that is text, as GitLab's db_key_base is, is written after "
+								"\"text:\".")));
+	ereport(ERROR,
+			(errcode(ERRCODE_CONFIG_FILE_ERROR), errmsg("weak key in %s", setting),
+			 errdetail("%s is 32 equal bytes, or a text of fewer than 32 characters.", place),
+			 errhint("Make keys with openssl rand -hex 32. To rotate away from a weak key, "
+					 "set dbcrypt.allow_weak_keys, or write text-short: before a short "
+					 "db_key_base.")));
+}
+
 /* Throws the error of a key source: a file, a directory, or with path NULL a command. */
 pg_noreturn static void
 raise_source(dbcrypt_status status, const char *setting, const char *path,
@@ -54,14 +79,8 @@ raise_source(dbcrypt_status status, const char *setting, const char *path,
 	switch (status)
 	{
 		case DBCRYPT_BAD_KEY:
-			ereport(ERROR,
-					(errcode(ERRCODE_CONFIG_FILE_ERROR), errmsg("invalid key in %s", setting),
-					 errdetail("Line %d of %s is neither 64 hex digits nor the base64 of 32 "
-							   "bytes.",
-							   error->line, name ? psprintf("\"%s\"", name) : "what it printed"),
-					 errhint("A key that is text, as GitLab's db_key_base is, is written after "
-							 "\"text:\".")));
-			break;
+		case DBCRYPT_WEAK_KEY:
+			raise_key(status, setting, name, error);
 		case DBCRYPT_KEY_FILE_MISSING:
 			ereport(ERROR, (errcode(ERRCODE_CONFIG_FILE_ERROR),
 							errmsg("key file \"%s\" does not exist", name),
@@ -98,48 +117,66 @@ raise_source(dbcrypt_status status, const char *setting, const char *path,
 	raise_status(status, DBCRYPT_ENCODING_TEXT, NULL, NULL);
 }
 
-/*
- * Reads every source into a new ring, which takes the place of the loaded one. After
- * an error the loaded one stays.
- */
-static void
-read_ring(void)
+/* Adds the keys of every source to a ring; returns the stamp of the key file, 0 for none. */
+static uint64
+read_sources(dbcrypt_ring *ring)
 {
-	static dbcrypt_ring *building = NULL;
 	const char *list = setting_keys ? setting_keys : "";
 	const char *path = setting_key_file ? setting_key_file : "";
 	const char *command = setting_key_command ? setting_key_command : "";
 	dbcrypt_source_error error = {0};
 	dbcrypt_status status;
-	uint64 changes = settings_key_source_changes;
 	uint64 stamp = 0;
 
-	dbcrypt_forbid_core_dump();
-
-	dbcrypt_ring_free(building); /* left by an error */
-	building = dbcrypt_ring_new();
-	if (building == NULL)
-		raise_status(DBCRYPT_NO_MEMORY, DBCRYPT_ENCODING_TEXT, NULL, NULL);
-
-	status = dbcrypt_ring_add_list(building, list, strlen(list), &error);
+	status = dbcrypt_ring_add_list(ring, list, strlen(list), &error);
 	if (status != DBCRYPT_OK)
 		raise_source(status, "dbcrypt.keys", "dbcrypt.keys", &error);
 	if (path[0] != '\0')
 	{
 		stamp = dbcrypt_file_stamp(path);
-		status = dbcrypt_ring_add_file(building, path, &error);
+		status = dbcrypt_ring_add_file(ring, path, &error);
 		if (status != DBCRYPT_OK)
 			raise_source(status, "dbcrypt.key_file", path, &error);
 	}
 	if (command[0] != '\0')
 	{
-		status = key_command_add(building, command, &error);
+		status = key_command_add(ring, command, &error);
 		if (status != DBCRYPT_OK)
 			raise_source(status, "dbcrypt.key_command", NULL, &error);
 	}
+	return stamp;
+}
 
-	loaded_ring_replace(building);
-	building = NULL;
+/* Frees a ring that could not be loaded, as a callback of PG_ENSURE_ERROR_CLEANUP. */
+static void
+free_ring(int code, Datum ring)
+{
+	dbcrypt_ring_free((dbcrypt_ring *) DatumGetPointer(ring));
+}
+
+/*
+ * Reads every source into a new ring, which takes the place of the loaded one. After
+ * an error the loaded one stays. Not for the postmaster: its children would find zeros
+ * in the ring.
+ */
+static void
+read_ring(void)
+{
+	dbcrypt_ring *ring;
+	uint64 changes = settings_key_source_changes;
+	uint64 stamp;
+
+	Assert(IsUnderPostmaster || !IsPostmasterEnvironment);
+	dbcrypt_forbid_core_dump();
+	ring = dbcrypt_ring_new(setting_allow_weak_keys);
+	if (ring == NULL)
+		raise_status(DBCRYPT_NO_MEMORY, DBCRYPT_ENCODING_TEXT, NULL, NULL);
+	PG_ENSURE_ERROR_CLEANUP(free_ring, PointerGetDatum(ring));
+	{
+		stamp = read_sources(ring);
+	}
+	PG_END_ENSURE_ERROR_CLEANUP(free_ring, PointerGetDatum(ring));
+	loaded_ring_replace(ring);
 	key_file_stamp = stamp;
 	sources_read = changes;
 	states_read = 0;

@@ -23,8 +23,10 @@ char *setting_keys = NULL;
 char *setting_key_file = NULL;
 char *setting_key_command = NULL;
 static char *setting_decrypt_keys = NULL;
+bool setting_allow_weak_keys = false;
 int setting_key_command_timeout = 30000;
 int setting_max_workers = 4;
+int setting_check_timeout = 3600000;
 
 bool library_preloaded = false;
 
@@ -32,7 +34,8 @@ uint64 settings_key_source_changes = 1;
 
 /*
  * Accepts a list of keys, but only from sources that other roles cannot read. Keeps
- * nothing of it: the ring is loaded when it is first needed.
+ * nothing of it: the ring is loaded when it is first needed. Weak keys are refused
+ * there, because no order is certain in which settings are set.
  */
 static bool
 check_keys(char **newval, void **extra, GucSource source)
@@ -75,7 +78,7 @@ check_keys(char **newval, void **extra, GucSource source)
 			break;
 	}
 
-	ring = dbcrypt_ring_new();
+	ring = dbcrypt_ring_new(true);
 	status =
 		ring ? dbcrypt_ring_add_list(ring, *newval, strlen(*newval), &error) : DBCRYPT_NO_MEMORY;
 	dbcrypt_ring_free(ring);
@@ -106,7 +109,7 @@ show_keys(void)
 	dbcrypt_source_error error;
 
 	initStringInfo(&ids);
-	ring = dbcrypt_ring_new();
+	ring = dbcrypt_ring_new(true);
 	if (ring && setting_keys &&
 		dbcrypt_ring_add_list(ring, setting_keys, strlen(setting_keys), &error) == DBCRYPT_OK)
 		for (size_t i = 0; i < dbcrypt_ring_count(ring); i++)
@@ -182,11 +185,27 @@ assign_source(const char *newval, void *extra)
 	settings_key_source_changes++;
 }
 
+/* The same of the setting that says which of them are taken. */
+static void
+assign_allow_weak_keys(bool newval, void *extra)
+{
+	settings_key_source_changes++;
+}
+
 void
 settings_init(void)
 {
 	library_preloaded = process_shared_preload_libraries_in_progress;
 
+	DefineCustomBoolVariable(
+		"dbcrypt.allow_weak_keys", "Takes keys of 32 equal bytes or of a short text.",
+		"Only to rotate away from such a key of an application.", &setting_allow_weak_keys, false,
+		PGC_SUSET, 0, NULL, assign_allow_weak_keys, NULL);
+	DefineCustomIntVariable("dbcrypt.check_timeout",
+							"Longest time that a background check or search of one database takes.",
+							"Then it is ended, and the database said to be passed over.",
+							&setting_check_timeout, 3600000, 100, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
 	DefineCustomStringVariable("dbcrypt.decrypt_keys",
 							   "Ids of the keys that dbcrypt_decrypt_column() may decrypt.",
 							   "Comma-separated.", &setting_decrypt_keys, "", PGC_USERSET,

@@ -13,8 +13,14 @@ extern char *setting_key_file;
 extern char *setting_key_command;
 extern int setting_key_command_timeout; /* milliseconds */
 
+/* Whether a ring is loaded that has weak keys. */
+extern bool setting_allow_weak_keys;
+
 /* Workers of rotations run only beside fewer parallel workers than this. */
 extern int setting_max_workers;
+
+/* How long a worker may spend on checking or searching a database; milliseconds. */
+extern int setting_check_timeout;
 
 /*
  * Whether the library was loaded at server start. Otherwise dbcrypt.keys in the
@@ -22,7 +28,7 @@ extern int setting_max_workers;
  */
 extern bool library_preloaded;
 
-/* A number, never 0, that changes with dbcrypt.keys, key_file and key_command. */
+/* A number, never 0, that changes with dbcrypt.keys, key_file, key_command and allow_weak_keys. */
 extern uint64 settings_key_source_changes;
 
 /* Defines the settings; to be called once, when the library is loaded. */

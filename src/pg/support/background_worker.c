@@ -8,9 +8,13 @@
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "port/atomics.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
 #include "utils/backend_status.h"
 #include "utils/guc.h"
+#include "utils/timestamp.h"
 
 #include "core/api/status.h"
 #include "support/background_worker.h"
@@ -51,6 +55,48 @@ background_worker_start(BackgroundWorker *worker, int limit, BackgroundWorkerHan
 	}
 	PG_END_TRY();
 	return started;
+}
+
+/* Ends a worker, as a callback of PG_ENSURE_ERROR_CLEANUP. */
+static void
+terminate_worker(int code, Datum handle)
+{
+	TerminateBackgroundWorker((BackgroundWorkerHandle *) DatumGetPointer(handle));
+}
+
+bool
+background_worker_wait(BackgroundWorkerHandle *handle, int milliseconds)
+{
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds);
+	bool stopped = false;
+
+	PG_ENSURE_ERROR_CLEANUP(terminate_worker, PointerGetDatum(handle));
+	{
+		pid_t pid;
+
+		while (!(stopped = GetBackgroundWorkerPid(handle, &pid) == BGWH_STOPPED))
+		{
+			long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+
+			if (left <= 0)
+				break;
+			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+							 Min(left, 1000), PG_WAIT_EXTENSION);
+			ResetLatch(MyLatch);
+			CHECK_FOR_INTERRUPTS();
+		}
+	}
+	PG_END_ENSURE_ERROR_CLEANUP(terminate_worker, PointerGetDatum(handle));
+	if (!stopped)
+		TerminateBackgroundWorker(handle);
+	return stopped;
+}
+
+/* Counts for the connection itself already, and no setting of the database's undoes it. */
+void
+background_worker_limit_waiting(void)
+{
+	SetConfigOption("lock_timeout", "10s", PGC_SUSET, PGC_S_OVERRIDE);
 }
 
 /*

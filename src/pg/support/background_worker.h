@@ -21,6 +21,15 @@ extern bool background_worker_start(BackgroundWorker *worker, int limit,
 									BackgroundWorkerHandle **handle);
 
 /*
+ * Waits for the end of a worker, at most so long, and ends it then, on an error, and
+ * where this session ends. Whether it ended by itself.
+ */
+extern bool background_worker_wait(BackgroundWorkerHandle *handle, int milliseconds);
+
+/* In a worker that is to connect: it fails where a lock keeps it waiting for 10 seconds. */
+extern void background_worker_limit_waiting(void);
+
+/*
  * In a worker: connects to a database as the bootstrap superuser, under the server's
  * own settings. flags: BGWORKER_BYPASS_ALLOWCONN or 0.
  */
