@@ -217,6 +217,14 @@ $node->safe_psql('half', 'SELECT dbcrypt.dbcrypt_rotate_all()');
 is($node->safe_psql('half', 'SELECT DISTINCT state FROM dbcrypt.dbcrypt_verify_all()'), 'primary', 'what is adopted is rotated');
 is($node->safe_psql('half', $left), $left_before, 'what is not stays');
 read_all_ok('half', $new, q{place NOT IN ('credentials', 'ssh', 'https', 'bitbucket', 'ai') AND attribute <> 'LLM_API_KEY'}, $values - 5 * 20 - 1, 'of what was adopted');
+# A setting that was encrypted since.
+like($node->safe_psql('half', 'SELECT "table", state, detail FROM dbcrypt.dbcrypt_adopt_tooljet()'),
+	qr/^instance_settings\|adopted before\|without key 'LLM_API_KEY': call dbcrypt_unregister_column\(\) first to try again$/m, 'a setting that was left out is named again');
+is($node->safe_psql('half', q{
+	UPDATE instance_settings SET value = v FROM t.written WHERE key = 'LLM_API_KEY' AND place = 'setting' AND attribute = key;
+	SELECT FROM dbcrypt.dbcrypt_unregister_column('instance_settings', 'value');
+	SELECT "table", state, "values" FROM dbcrypt.dbcrypt_adopt_tooljet() WHERE "table" = 'instance_settings'::regclass}) =~ s/^\n//r, 'instance_settings|adopted|6', 'and adopted when it opens');
+is($node->safe_psql('half', q{SELECT detail FROM dbcrypt.dbcrypt_adopt_tooljet() WHERE "table" = 'instance_settings'::regclass}), '', 'then none is left out');
 write_key_file(key_file($node), $old);
 
 ### who may, and where

@@ -201,6 +201,26 @@ adopt_settings(const Adoption *self, const Place *place)
 	adopt_target(self, &target, NULL);
 }
 
+/* Which settings a registration leaves out, and what to do about it; NULL for none. */
+static char *
+missing_settings(const TargetColumn *registered)
+{
+	StringInfoData keys;
+
+	initStringInfo(&keys);
+	for (size_t i = 0; i < lengthof(encrypted_settings); i++)
+	{
+		const char *key = quote_literal_cstr(encrypted_settings[i]);
+
+		if (registered->options.where == NULL || strstr(registered->options.where, key) == NULL)
+			appendStringInfo(&keys, "%s%s", keys.len > 0 ? ", " : "", key);
+	}
+	if (keys.len == 0)
+		return NULL;
+	return psprintf("without key %s: call dbcrypt_unregister_column() first to try again",
+					keys.data);
+}
+
 /* Adopts a place; false if the schema has none. */
 static bool
 adopt_place(const Adoption *self, const Place *place)
@@ -208,12 +228,16 @@ adopt_place(const Adoption *self, const Place *place)
 	TargetColumn target = target_of(self, place);
 	AttrNumber attnum =
 		OidIsValid(target.relid) ? get_attnum(target.relid, target.name) : InvalidAttrNumber;
+	bool is_settings = strcmp(place->table, "instance_settings") == 0;
+	const TargetColumn *registered;
 
 	if (attnum <= 0)
 		return false;
-	if (column_registered(target.relid, attnum))
-		put_row(self, target.relid, target.name, "adopted before", NULL, NULL);
-	else if (strcmp(place->table, "instance_settings") == 0)
+	registered = column_registered(target.relid, attnum);
+	if (registered)
+		put_row(self, target.relid, target.name, "adopted before", NULL,
+				is_settings ? missing_settings(registered) : NULL);
+	else if (is_settings)
 		adopt_settings(self, place);
 	else
 		adopt_target(self, &target, place->note);
