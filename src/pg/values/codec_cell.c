@@ -178,15 +178,16 @@ static dbcrypt_status
 encrypt_cell(ColumnCodec *codec, const dbcrypt_cell *cell, NewCell *new_cell, bool *changed)
 {
 	dbcrypt_cell_kind kind = dbcrypt_scheme_inspect(codec->scheme, cell);
+	bool looks_like_envelope =
+		begins_like_envelope(codec->encoding, cell->value, cell->value_size);
 
 	if (kind == DBCRYPT_CELL_EMPTY)
 		return DBCRYPT_OK;
-	if (kind == DBCRYPT_CELL_ENCRYPTED)
+	if (kind == DBCRYPT_CELL_ENCRYPTED && (codec->scheme != scheme_native() || looks_like_envelope))
 	{
 		dbcrypt_status status = cell_verify(codec, cell);
 
-		if (status != DBCRYPT_NOT_AN_ENVELOPE || cell->companion_size > 0 ||
-			begins_like_envelope(codec->encoding, cell->value, cell->value_size))
+		if (status != DBCRYPT_NOT_AN_ENVELOPE || cell->companion_size > 0 || looks_like_envelope)
 			return status;
 	}
 	*changed = true;

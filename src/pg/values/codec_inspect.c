@@ -141,15 +141,34 @@ examine_row(ColumnCodec *codec, TupleTableSlot *slot, Examination *examination)
 		examine_cell(codec, &cell, examination);
 }
 
+/* The first bytes of a stored value; a copy only where they do not lie there as they are. */
+static struct varlena *
+prefix_of(Datum stored)
+{
+	struct varlena *value = (struct varlena *) DatumGetPointer(stored);
+
+	if (VARATT_IS_EXTERNAL(value) || VARATT_IS_COMPRESSED(value))
+		return PG_DETOAST_DATUM_SLICE(stored, 0, 16);
+	return value;
+}
+
+/* Frees it if it is a copy. */
+static void
+prefix_free(struct varlena *prefix, Datum stored)
+{
+	if (prefix != (struct varlena *) DatumGetPointer(stored))
+		pfree(prefix);
+}
+
 /* Whether a value that is no envelope begins like one. */
 static bool
 is_damaged_envelope(const ColumnCodec *codec, Datum stored)
 {
-	struct varlena *prefix = PG_DETOAST_DATUM_SLICE(stored, 0, 16);
-	bool damaged = begins_like_envelope(codec->encoding, (uint8_t *) VARDATA(prefix),
-										VARSIZE(prefix) - VARHDRSZ);
+	struct varlena *prefix = prefix_of(stored);
+	bool damaged = begins_like_envelope(codec->encoding, (uint8_t *) VARDATA_ANY(prefix),
+										VARSIZE_ANY_EXHDR(prefix));
 
-	pfree(prefix);
+	prefix_free(prefix, stored);
 	return damaged;
 }
 
@@ -232,11 +251,11 @@ codec_inspect(ColumnCodec *codec, TupleTableSlot *slot)
 dbcrypt_status
 value_read_header(Datum value, dbcrypt_encoding encoding, char *key_id)
 {
-	struct varlena *prefix = PG_DETOAST_DATUM_SLICE(value, 0, 16);
+	struct varlena *prefix = prefix_of(value);
 	dbcrypt_status status;
 
 	status = dbcrypt_read_header(encoding, (uint8_t *) VARDATA_ANY(prefix),
 								 toast_raw_datum_size(value) - VARHDRSZ, key_id);
-	pfree(prefix);
+	prefix_free(prefix, value);
 	return status;
 }
