@@ -26,11 +26,11 @@ require(bool condition)
 bool
 spells(const std::string &digits, int base, char *character)
 {
-	if (digits.empty() ||
-		digits.find_first_not_of(base == 16 ? "0123456789abcdefABCDEF" : "0123456789") !=
-			std::string::npos)
+	if (digits.empty() || digits.find_first_not_of(base == 16 ? "0123456789abcdefABCDEF"
+															  : "0123456789") != std::string::npos)
 		return false;
-	const std::string number = digits.substr(std::min(digits.find_first_not_of('0'), digits.size()));
+	const std::string number =
+		digits.substr(std::min(digits.find_first_not_of('0'), digits.size()));
 	if (number.size() > 3 || std::strtol(("0" + number).c_str(), nullptr, base) > 127)
 		return false;
 	*character = static_cast<char>(std::strtol(("0" + number).c_str(), nullptr, base));

@@ -102,9 +102,9 @@ TEST(Search, FindsAHeaderInLines)
 {
 	for (const std::string &line_break :
 		 {std::string("\n"), std::string("\r\n"), std::string("\n\t "), std::string("=\r\n"),
-		  std::string("=\n"), std::string(R"(\n)"), std::string(R"(\r\n)"),
-		  std::string(R"(\\n)"), std::string("%0D%0A"), std::string("&#13;&#10;"),
-		  std::string("&#xa;"), std::string(R"(\u000a)")})
+		  std::string("=\n"), std::string(R"(\n)"), std::string(R"(\r\n)"), std::string(R"(\\n)"),
+		  std::string("%0D%0A"), std::string("&#13;&#10;"), std::string("&#xa;"),
+		  std::string(R"(\u000a)")})
 		for (const auto &spelling : {base64, hex})
 			for (size_t width = 1; width < spelling.size(); width++)
 			{
@@ -127,19 +127,18 @@ TEST(Search, FindsNoHeaderThatIsTooLong)
 
 TEST(Search, PassesOverWhatIsNoHeader)
 {
-	for (const std::string &text : {std::string(), std::string("dbc1"), std::string("75b735"),
-									base64.substr(0, 15), hex.substr(0, 23),
-									std::string("dbc1AXLNboQixAcB"),		 // another format
-									std::string("dbc1AnLNboQixAcA"),		 // another algorithm
-									std::string("dbc1AXLNboQixA A"),		 // no base64
-									std::string("75b7350172cd6e8422c40701"), // another format
-									std::string("75b7350172cd6e8422c407g0"),
-									std::string(R"(\u0164bc1AXLNboQixAcA)"),
-									std::string(R"(\u006bc1AXLNboQixAcA)"), // no digit
-									std::string("&#100bc1AXLNboQixAcA"),		 // no end
-									std::string("&#x164;bc1AXLNboQixAcA"),
-									std::string("d\rbc1AXLNboQixAcA"), std::string("%6"),
-									std::string("&amp;#"), std::string("\\"), std::string("\\u006")})
+	for (const std::string &text :
+		 {std::string(), std::string("dbc1"), std::string("75b735"), base64.substr(0, 15),
+		  hex.substr(0, 23),
+		  std::string("dbc1AXLNboQixAcB"),		   // another format
+		  std::string("dbc1AnLNboQixAcA"),		   // another algorithm
+		  std::string("dbc1AXLNboQixA A"),		   // no base64
+		  std::string("75b7350172cd6e8422c40701"), // another format
+		  std::string("75b7350172cd6e8422c407g0"), std::string(R"(\u0164bc1AXLNboQixAcA)"),
+		  std::string(R"(\u006bc1AXLNboQixAcA)"), // no digit
+		  std::string("&#100bc1AXLNboQixAcA"),	  // no end
+		  std::string("&#x164;bc1AXLNboQixAcA"), std::string("d\rbc1AXLNboQixAcA"),
+		  std::string("%6"), std::string("&amp;#"), std::string("\\"), std::string("\\u006")})
 		EXPECT_TRUE(search(text).empty()) << text;
 }
 

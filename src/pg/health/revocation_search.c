@@ -53,7 +53,7 @@ typedef struct Obstacles
 } Obstacles;
 
 /* How to name a place that is accepted. */
-#define PLACE_HINT                                                                            \
+#define PLACE_HINT                                                                             \
 	"Name places as schema.table.column; a table that cannot be read, and the large objects, " \
 	"as schema.table."
 
@@ -67,20 +67,18 @@ accepted_place(const char *name)
 
 	if (!SplitIdentifierString(pstrdup(name), '.', &parts) || list_length(parts) < 2 ||
 		list_length(parts) > 3)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_NAME),
-						errmsg("\"%s\" names neither a column nor a table", name),
-						errhint(PLACE_HINT)));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME),
+				 errmsg("\"%s\" names neither a column nor a table", name), errhint(PLACE_HINT)));
 	schema = get_namespace_oid(linitial(parts), true);
-	place->relid =
-		OidIsValid(schema) ? get_relname_relid(lsecond(parts), schema) : InvalidOid;
+	place->relid = OidIsValid(schema) ? get_relname_relid(lsecond(parts), schema) : InvalidOid;
 	place->column = list_length(parts) == 3 ? pstrdup(lthird(parts)) : NULL;
 	if (!OidIsValid(place->relid) ||
 		(place->column && get_attnum(place->relid, place->column) <= 0))
-		ereport(ERROR,
-				(errcode(place->column ? ERRCODE_UNDEFINED_COLUMN : ERRCODE_UNDEFINED_TABLE),
-				 place->column ? errmsg("column \"%s\" does not exist", name)
-							   : errmsg("table \"%s\" does not exist", name),
-				 errhint(PLACE_HINT)));
+		ereport(ERROR, (errcode(place->column ? ERRCODE_UNDEFINED_COLUMN : ERRCODE_UNDEFINED_TABLE),
+						place->column ? errmsg("column \"%s\" does not exist", name)
+									  : errmsg("table \"%s\" does not exist", name),
+						errhint(PLACE_HINT)));
 	return place;
 }
 

@@ -12,10 +12,10 @@
 /* What is searched for, and where. */
 typedef struct RevocationSearch
 {
-	List *key_ids;		  /* char * */
-	bool registered_only; /* not the whole database */
-	List *accepted;		  /* AcceptedPlace: passed over, and reported */
-	const char *accept;	  /* how to pass over a place, for hints */
+	List *key_ids;		   /* char * */
+	bool registered_only;  /* not the whole database */
+	List *accepted;		   /* AcceptedPlace: passed over, and reported */
+	const char *accept;	   /* how to pass over a place, for hints */
 	MemoryContext context; /* of this, if there is a second look: it warns of nothing twice */
 	List *mentioned;	   /* char *: what was warned of */
 } RevocationSearch;

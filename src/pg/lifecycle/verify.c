@@ -228,8 +228,7 @@ dbcrypt_verify_all(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = result_set(fcinfo, 3 + NRESULTS);
 	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext context =
-		AllocSetContextCreate(caller, "dbcrypt column", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context = AllocSetContextCreate(caller, "dbcrypt column", ALLOCSET_DEFAULT_SIZES);
 	List *left_out;
 	ListCell *cell;
 

@@ -26,8 +26,8 @@
 #include "rows/column_scan.h"
 #include "rows/row_updater.h"
 #include "support/arguments.h"
-#include "support/progress.h"
 #include "support/errors.h"
+#include "support/progress.h"
 #include "support/subtransaction.h"
 #include "values/codec.h"
 #include "values/codec_change.h"
@@ -110,8 +110,7 @@ rotate_relation(Relation rel, const TargetColumn *target, bool dry_run, uint64 b
 static List *
 open_members(TargetColumn *target, bool dry_run)
 {
-	List *members =
-		target_open(target, dry_run ? AccessShareLock : RowExclusiveLock, "rotate");
+	List *members = target_open(target, dry_run ? AccessShareLock : RowExclusiveLock, "rotate");
 	ListCell *cell;
 
 	foreach(cell, members)
@@ -295,8 +294,7 @@ dbcrypt_rotate_all(PG_FUNCTION_ARGS)
 	static const char *const names[] = {"dry_run"};
 	ReturnSetInfo *result;
 	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext context =
-		AllocSetContextCreate(caller, "dbcrypt column", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context = AllocSetContextCreate(caller, "dbcrypt column", ALLOCSET_DEFAULT_SIZES);
 	List *rotated = NIL;
 	List *left_out;
 	ListCell *cell;
