@@ -148,11 +148,19 @@ transaction_ends(VirtualTransactionId *transaction, int64 timeout)
 	return error == NULL;
 }
 
+char *
+older_transactions_prepared(void)
+{
+	char *prepared = query_text(PREPARED_QUERY, 0, NULL, NULL);
+
+	return prepared ? psprintf("Prepared transactions: %s.", prepared) : NULL;
+}
+
 void
 older_transactions_wait(int timeout)
 {
 	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout);
-	char *prepared = query_text(PREPARED_QUERY, 0, NULL, NULL);
+	char *prepared = older_transactions_prepared();
 	List *running;
 	ListCell *cell;
 
@@ -160,7 +168,7 @@ older_transactions_wait(int timeout)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("prepared transactions may hold values under the keys"),
-				 errdetail("Prepared transactions: %s.", prepared),
+				 errdetail("%s", prepared),
 				 errhint("Commit or roll them back, then call dbcrypt_revoke_keys() again. Until "
 						 "then the keys are retired: they open values and encrypt none.")));
 	running = still_running(running_transactions());

@@ -15,6 +15,9 @@
  */
 extern void older_transactions_wait(int timeout);
 
+/* The prepared transactions of this database as a sentence; NULL for none. */
+extern char *older_transactions_prepared(void);
+
 /*
  * Looks whether such transactions, this one excepted, end within so many
  * milliseconds, and waits for no lock. NULL, or who goes on, as sentences.

@@ -248,6 +248,20 @@ lock_registered(void)
 	}
 }
 
+/* Refuses to revoke a key because of others, unless there are none. */
+static void
+refuse_others(const char *key_id, const char *others)
+{
+	if (others)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("transactions that may hold values under encryption key %s go on", key_id),
+				 errdetail("%s", others),
+				 errhint("End prepared ones, and CALL dbcrypt_revoke_keys(ARRAY['%s']), which "
+						 "waits for the rest.",
+						 key_id)));
+}
+
 /* dbcrypt_revoke_key(key_id text): nobody uses the key once this is committed. */
 Datum
 dbcrypt_revoke_key(PG_FUNCTION_ARGS)
@@ -262,15 +276,12 @@ dbcrypt_revoke_key(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("dbcrypt_revoke_key");
 	search.key_ids = list_make1(key_id);
 	check_keys(search.key_ids);
+	/* At once: they may hold locks that would be waited for. */
+	refuse_others(key_id, older_transactions_prepared());
 	lock_registered();
 	others = older_transactions_left(GRACE_MS);
 	revocation_search(&search);
-	if (others)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("transactions that may hold values under encryption key %s go on", key_id),
-				 errdetail("%s", others),
-				 errhint("CALL dbcrypt_revoke_keys(ARRAY['%s']), which waits for them.", key_id)));
+	refuse_others(key_id, others);
 	(void) update_keys(search.key_ids,
 					   "retired_at = coalesce(retired_at, pg_catalog.now()), "
 					   "revoked_at = coalesce(revoked_at, pg_catalog.now())",
