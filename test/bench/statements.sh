@@ -97,7 +97,7 @@ bench_prepare
 cc -O2 -fPIC -shared -I"$("$PG_CONFIG" --includedir-server)" -o "$work/out/floor_triggers.so" \
 	"$root/test/bench/floor_triggers.c"
 chmod a+r "$work/out/floor_triggers.so"
-key_file_write "$work/out/keys" <<<"$(printf '01%.0s' {1..32})"
+key_file_write "$work/out/keys" <<<"$(printf '0123456789abcdef%.0s' {1..4})"
 bench_server_start
 sql "CREATE EXTENSION pgcrypto; CREATE EXTENSION dbcrypt"
 sql "SELECT dbcrypt_register_keys()" >/dev/null
@@ -156,8 +156,6 @@ done
 
 # The same beside many registered columns and foreign keys.
 echo "Making $columns registered columns and $foreign_keys foreign keys"
-sql "SET client_min_messages = warning;
-	CREATE TABLE parent (id int PRIMARY KEY)" >/dev/null
 for part in $(seq 0 99); do
 	sql "SET client_min_messages = warning;
 	DO \$\$ BEGIN
@@ -165,8 +163,9 @@ for part in $(seq 0 99); do
 			EXECUTE format('CREATE TABLE many_%s_%s (c text)', $part, i);
 			PERFORM dbcrypt_register_column(format('many_%s_%s', $part, i)::regclass, 'c');
 		END LOOP;
+		CREATE TABLE parent_$part (id int PRIMARY KEY);
 		EXECUTE format('CREATE TABLE child_%s (%s)', $part,
-			(SELECT string_agg(format('c%s int REFERENCES parent', j), ', ')
+			(SELECT string_agg(format('c%s int REFERENCES parent_$part', j), ', ')
 			FROM generate_series(1, $((foreign_keys / 100))) j));
 	END \$\$"
 done
