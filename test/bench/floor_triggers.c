@@ -21,7 +21,7 @@ floor_nothing(PG_FUNCTION_ARGS)
 	TriggerData *data = (TriggerData *) fcinfo->context;
 
 	return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_newtuple
-																	: data->tg_trigtuple);
+																   : data->tg_trigtuple);
 }
 
 PG_FUNCTION_INFO_V1(floor_replace);

@@ -178,8 +178,7 @@ static dbcrypt_status
 encrypt_cell(ColumnCodec *codec, const dbcrypt_cell *cell, NewCell *new_cell, bool *changed)
 {
 	dbcrypt_cell_kind kind = dbcrypt_scheme_inspect(codec->scheme, cell);
-	bool looks_like_envelope =
-		begins_like_envelope(codec->encoding, cell->value, cell->value_size);
+	bool looks_like_envelope = begins_like_envelope(codec->encoding, cell->value, cell->value_size);
 
 	if (kind == DBCRYPT_CELL_EMPTY)
 		return DBCRYPT_OK;
