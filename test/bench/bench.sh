@@ -167,7 +167,7 @@ server_stop
 
 echo
 aead=OpenSSL
-! ldd "$pkglibdir/dbcrypt.so" | grep -q libIPSec_MB || aead=intel-ipsec-mb
+[[ $(ldd "$pkglibdir/dbcrypt.so") != *libIPSec_MB* ]] || aead=intel-ipsec-mb
 echo "PostgreSQL $version, $(openssl version | cut -d" " -f1,2), AES-GCM by $aead, $rows rows, medians of $rounds"
 printf '%-46s %14s %14s %9s  %s\n' "one value of 64 bytes, net of the scan" dbcrypt other ratio goal
 report "encrypt, against encrypt_iv + random IV" ns "$(median encrypt)" "$(median encrypt_iv)" faster 3

@@ -181,7 +181,7 @@ server_stop
 
 echo
 aead=OpenSSL
-! ldd "$pkglibdir/dbcrypt.so" | grep -q libIPSec_MB || aead=intel-ipsec-mb
+[[ $(ldd "$pkglibdir/dbcrypt.so") != *libIPSec_MB* ]] || aead=intel-ipsec-mb
 echo "PostgreSQL $version, AES-GCM by $aead: CPU time a statement, medians of $rounds"
 printf '%-62s %10s %10s  %6s  %8s\n' "text of 70 characters, AAD user_id" this floor more goal
 report "INSERT through the trigger, over none" insert_ours insert_plain 2.5
