@@ -266,6 +266,13 @@ begins_at(Bytes text, size_t at, FoundHeader *found)
 	return read_base64(text, at, found) || read_hex(text, at, found);
 }
 
+/* Whether a plain character may stand in a magic before its last one. */
+bool
+may_precede(uint8_t character)
+{
+	return character != 0 && std::strchr("dbc75B", character) != nullptr;
+}
+
 /*
  * Whether a header begins so that its magic is first interrupted at a place: up to three
  * plain characters before it. Begins nowhere before an offset.
@@ -273,21 +280,42 @@ begins_at(Bytes text, size_t at, FoundHeader *found)
 bool
 begins_before(Bytes text, size_t from, size_t at, FoundHeader *found)
 {
-	size_t begin = at;
+	size_t interrupted = at;
 
 	if (text[at] == '\\')
-		while (begin > from && text[begin - 1] == '\\' && at - begin < most_backslashes - 1)
-			begin--;
+		while (interrupted > from && text[interrupted - 1] == '\\' &&
+			   at - interrupted < most_backslashes - 1)
+			interrupted--;
 	else if (text[at] == '\n')
 	{
-		begin -= begin > from && text[begin - 1] == '\r' ? 1 : 0;
-		begin -= begin > from && text[begin - 1] == '=' ? 1 : 0;
+		interrupted -= interrupted > from && text[interrupted - 1] == '\r' ? 1 : 0;
+		interrupted -= interrupted > from && text[interrupted - 1] == '=' ? 1 : 0;
 	}
-	const size_t last = begin;
-	for (begin -= std::min(begin - from, magic_size - 1); begin <= last; begin++)
-		if (begins_at(text, begin, found))
+	if (interrupted > from && may_precede(text[interrupted - 1]))
+		for (size_t begin = interrupted - std::min(interrupted - from, magic_size - 1);
+			 begin < interrupted; begin++)
+			if (begins_at(text, begin, found))
+				return true;
+	return text[at] != '\n' && begins_at(text, interrupted, found);
+}
+
+/* Whether what stands at a place may be, or interrupt, the start of a header. */
+bool
+is_start(Bytes text, size_t at)
+{
+	switch (text[at])
+	{
+		case 'd':
+		case '7':
+		case '%':
+		case '&':
+		case '\n':
 			return true;
-	return false;
+		case '\\':
+			return at + 1 < text.size() && text[at + 1] >= 'n' && text[at + 1] <= 'u';
+		default:
+			return false;
+	}
 }
 
 } // namespace
@@ -305,23 +333,10 @@ envelope_search(Bytes text, size_t from, FoundHeader *found)
 		}
 		const size_t end = at + std::min(left, places);
 		for (; at < end; at++)
-			switch (text[at])
-			{
-				case 'd':
-				case '7':
-					if (begins_at(text, at, found))
-						return true;
-					break;
-				case '\\':
-				case '%':
-				case '&':
-				case '\n':
-					if (begins_before(text, from, at, found))
-						return true;
-					break;
-				default:
-					break;
-			}
+			if (is_start(text, at) &&
+				(text[at] == 'd' || text[at] == '7' ? begins_at(text, at, found)
+													: begins_before(text, from, at, found)))
+				return true;
 	}
 	return false;
 }
