@@ -2,8 +2,8 @@
  * fuzz_schemes.cpp
  *		Any bytes as a cell of any scheme, and any plaintext there and back.
  *
- * First byte: scheme; second: form, and whether the companion is NULL; third: its
- * size. The rest is the companion, then the value.
+ * First byte: scheme; second: form, and whether the companions are NULL; third: their
+ * size. The rest is the companion, which is the salt too, then the value.
  */
 #include <algorithm>
 #include <cstdlib>
@@ -40,15 +40,21 @@ struct Row
 	Octets value;
 	Octets companion;
 	bool companion_is_null = true;
+	Octets salt; /* NULL where the companion is */
 
 	dbcrypt_cell cell() const
 	{
 		static const uint8_t empty = 0;
-		return {value.empty() ? &empty : value.data(), value.size(),
-				companion_is_null	? nullptr
-				: companion.empty() ? &empty
-									: companion.data(),
-				companion.size()};
+		const auto companion_data = [&](const Octets &bytes)
+		{
+			return companion_is_null ? nullptr : bytes.empty() ? &empty : bytes.data();
+		};
+		return {value.empty() ? &empty : value.data(),
+				value.size(),
+				companion_data(companion),
+				companion.size(),
+				companion_data(salt),
+				salt.size()};
 	}
 };
 
@@ -57,7 +63,7 @@ row_of(const dbcrypt_sealed &sealed)
 {
 	return {Octets(sealed.value, sealed.value + sealed.value_size),
 			Octets(sealed.companion, sealed.companion + sealed.companion_size),
-			sealed.companion_is_null};
+			sealed.companion_is_null, Octets(sealed.salt, sealed.salt + sealed.salt_size)};
 }
 
 bool
@@ -76,9 +82,11 @@ opens(const dbcrypt_scheme *scheme, dbcrypt_ring *ring, const dbcrypt_context &c
 
 /* What rotates opens before and after, to the same; nothing else changes. */
 void
-rotate_anything(const dbcrypt_scheme *scheme, dbcrypt_ring *ring, const dbcrypt_context &context,
+rotate_anything(const dbcrypt_scheme *scheme, dbcrypt_ring *ring, dbcrypt_context context,
 				const Row &row)
 {
+	/* Where the column records its key, that is the older one, and then the newer one. */
+	context.recorded_key = dbcrypt_ring_key_id(ring, 1);
 	const auto cell = row.cell();
 	Octets before;
 	const bool opened = opens(scheme, ring, context, row, &before);
@@ -96,6 +104,7 @@ rotate_anything(const dbcrypt_scheme *scheme, dbcrypt_ring *ring, const dbcrypt_
 	else
 		require(opened);
 	Octets after;
+	context.recorded_key = dbcrypt_ring_key_id(ring, 0);
 	require(opens(scheme, ring, context, row_of(sealed), &after));
 	require(after == before);
 }
@@ -105,13 +114,16 @@ rotate_anything(const dbcrypt_scheme *scheme, dbcrypt_ring *ring, const dbcrypt_
 extern "C" int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static dbcrypt_ring *const old = new_ring(std::string(64, '2'));
-	static dbcrypt_ring *const ring = new_ring(std::string(64, '1') + "," + std::string(64, '2'));
+	static const std::string new_text = "text:" + std::string(64, '1');
+	static const std::string old_text = "text:" + std::string(64, '2');
+	static dbcrypt_ring *const old = new_ring(old_text);
+	static dbcrypt_ring *const ring = new_ring(new_text + "," + old_text);
 	if (size < 3)
 		return 0;
-	const auto *const scheme = dbcrypt_scheme_at(data[0] % 7);
+	const auto *const scheme = dbcrypt_scheme_at(data[0] % 9);
 	const auto *const traits = dbcrypt_scheme_traits_of(scheme);
 	dbcrypt_context context = {};
+	context.plaintext_is_text = (data[1] & 4) != 0;
 	context.encoding = (traits->text && (data[1] & 1) != 0) || !traits->binary
 						   ? DBCRYPT_ENCODING_TEXT
 						   : DBCRYPT_ENCODING_BINARY;
@@ -119,6 +131,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	Row row;
 	row.companion_is_null = (data[1] & 2) != 0;
 	row.companion.assign(data + 3, data + 3 + companion_size);
+	row.salt = row.companion;
 	row.value.assign(data + 3 + companion_size, data + size);
 	rotate_anything(scheme, ring, context, row);
 

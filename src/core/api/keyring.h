@@ -34,8 +34,8 @@ void dbcrypt_ring_free(dbcrypt_ring *ring) DBCRYPT_NOEXCEPT;
  * - 64 hex digits, or
  * - 44 characters of base64 (RFC 4648 section 4), or
  * - text: and a GitLab db_key_base. Its first 32 bytes are the key: only whole UTF-8
- *   characters, and the digit '0' up to 32 bytes. In a list it contains no white
- *   space, comma, quote or backslash; or
+ *   characters, and the digit '0' up to 32 bytes. Some schemes derive from the whole
+ *   text. In a list it contains no white space, comma, quote or backslash; or
  * - text-short: and such a text of fewer than 32 characters.
  *
  * A weak key is one of 32 equal bytes, or a text of fewer than 32 characters. A keyring
@@ -45,7 +45,8 @@ void dbcrypt_ring_free(dbcrypt_ring *ring) DBCRYPT_NOEXCEPT;
  * *error set.
  *
  * For this function and the next two: a key that the keyring has already is not added
- * again. After an error the keyring is as before. error may be NULL.
+ * again; DBCRYPT_KEY_TEXTS_DIFFER if its text would be lost. After an error the keyring
+ * is as before. error may be NULL.
  */
 dbcrypt_status dbcrypt_ring_add_list(dbcrypt_ring *ring, const char *list, size_t size,
 									 dbcrypt_source_error *error) DBCRYPT_NOEXCEPT;

@@ -55,7 +55,9 @@ size_t dbcrypt_scheme_open_max_size(const dbcrypt_scheme *scheme, dbcrypt_encodi
  * Decrypts an encrypted cell. *key is the index of the key that did it. After an error
  * out contains no plaintext.
  * Errors: those of dbcrypt_decrypt. If the cell names no key, all keys are tried, and
- * DBCRYPT_AUTHENTICATION_FAILED means that none is right.
+ * DBCRYPT_AUTHENTICATION_FAILED means that none is right. In a scheme that is not
+ * authenticated only the context's recorded_key is used: DBCRYPT_NOT_OPENED means that
+ * anything is wrong, and DBCRYPT_OK may be chance.
  */
 dbcrypt_status dbcrypt_scheme_open(const dbcrypt_scheme *scheme, dbcrypt_ring *ring,
 								   const dbcrypt_context *context, const dbcrypt_cell *cell,
@@ -64,7 +66,8 @@ dbcrypt_status dbcrypt_scheme_open(const dbcrypt_scheme *scheme, dbcrypt_ring *r
 
 /*
  * Tells which key an encrypted cell is under. If the scheme names_key, the cell is not
- * decrypted; otherwise it is. out as for dbcrypt_scheme_open. key_id is dbcrypt's key
+ * decrypted; otherwise it is. If the scheme is not authenticated, that is the recorded
+ * key, loaded or not. out as for dbcrypt_scheme_open. key_id is dbcrypt's key
  * id. It is "" with DBCRYPT_KEY_NOT_LOADED if the scheme writes ids in its own way and
  * the key is not loaded. A revoked key is no error here.
  * Errors: DBCRYPT_KEY_NOT_LOADED, DBCRYPT_NOT_AN_ENVELOPE, DBCRYPT_NEWER_FORMAT,

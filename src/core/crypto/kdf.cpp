@@ -76,4 +76,22 @@ hkdf(const char *digest, const Secret &key, Bytes salt, Bytes info, size_t size)
 	return derived;
 }
 
+Secret
+pbkdf2_sha1(const Secret &password, Bytes salt, int rounds, size_t size)
+{
+	static const EVP_MD *const algorithm = EVP_MD_fetch(nullptr, "SHA1", nullptr);
+	const Bytes text = reveal_secret(password);
+	Secret derived(size);
+	if (algorithm == nullptr ||
+		PKCS5_PBKDF2_HMAC(reinterpret_cast<const char *>(text.data()),
+						  static_cast<int>(text.size()), salt.data(), static_cast<int>(salt.size()),
+						  rounds, algorithm, static_cast<int>(size),
+						  reveal_secret(derived).data()) != 1)
+	{
+		ERR_clear_error();
+		throw CoreError{DBCRYPT_INTERNAL};
+	}
+	return derived;
+}
+
 } // namespace dbcrypt

@@ -1,8 +1,8 @@
 /*
  * kdf.h
- *		Key derivation: SHA-256 (FIPS 180-4) and HKDF (RFC 5869).
+ *		Key derivation: SHA-256 (FIPS 180-4), HKDF (RFC 5869) and PBKDF2 (RFC 8018).
  *
- * Both throw CoreError(DBCRYPT_INTERNAL) when OpenSSL fails.
+ * All throw CoreError(DBCRYPT_INTERNAL) when OpenSSL fails.
  */
 #ifndef DBCRYPT_KDF_H
 #define DBCRYPT_KDF_H
@@ -22,6 +22,9 @@ std::array<uint8_t, 32> sha256(Bytes data);
  * (RFC 5869 section 2.2). size is the length of the result in bytes.
  */
 Secret hkdf(const char *digest, const Secret &key, Bytes salt, Bytes info, size_t size);
+
+/* PBKDF2 with HMAC-SHA-1; slow on purpose, in proportion to rounds. */
+Secret pbkdf2_sha1(const Secret &password, Bytes salt, int rounds, size_t size);
 
 } // namespace dbcrypt
 

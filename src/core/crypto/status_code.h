@@ -15,7 +15,10 @@ typedef enum dbcrypt_status
 	DBCRYPT_KEY_RETIRED,		   /* the primary key is retired */
 	DBCRYPT_KEY_CANARY_MISMATCH,   /* the primary key does not match its canary */
 	DBCRYPT_KEY_NAME_SHARED,	   /* two keys of the keyring have one name in the scheme */
+	DBCRYPT_KEY_HAS_NO_TEXT,	   /* the scheme derives from a text: key, and this is none */
+	DBCRYPT_KEY_TEXTS_DIFFER,	   /* two text: keys have the same first 32 bytes */
 	DBCRYPT_AUTHENTICATION_FAILED, /* wrong AAD, wrong key or changed value */
+	DBCRYPT_NOT_OPENED,			   /* the column's key does not open it, for whatever reason */
 	DBCRYPT_NOT_AN_ENVELOPE,	   /* malformed or too short */
 	DBCRYPT_NEWER_FORMAT,		   /* byte 11 of the envelope is not 0 */
 	DBCRYPT_NEWER_ALGORITHM,	   /* byte 3 of the envelope is not 1 */

@@ -49,15 +49,20 @@ namespace dbcrypt
 
 using Scheme = ::dbcrypt_scheme;
 
-/* The table of all schemes. Each is in scheme_NAME.cpp; tooljet is in scheme_lockbox.cpp. */
-#define DBCRYPT_SCHEMES(SCHEME) \
-	SCHEME(native)              \
-	SCHEME(coder)               \
-	SCHEME(lockbox)             \
-	SCHEME(tooljet)             \
-	SCHEME(attr_encrypted)      \
-	SCHEME(gitlab_token)        \
-	SCHEME(containarium)
+/*
+ * The table of all schemes. Each is in scheme_NAME.cpp; tooljet is in scheme_lockbox.cpp,
+ * attr_encrypted_cbc_unsalted in scheme_attr_encrypted_cbc.cpp.
+ */
+#define DBCRYPT_SCHEMES(SCHEME)         \
+	SCHEME(native)                      \
+	SCHEME(coder)                       \
+	SCHEME(lockbox)                     \
+	SCHEME(tooljet)                     \
+	SCHEME(attr_encrypted)              \
+	SCHEME(gitlab_token)                \
+	SCHEME(containarium)                \
+	SCHEME(attr_encrypted_cbc)          \
+	SCHEME(attr_encrypted_cbc_unsalted)
 
 #define DBCRYPT_DECLARE_SCHEME(name) extern const Scheme &name##_scheme;
 DBCRYPT_SCHEMES(DBCRYPT_DECLARE_SCHEME)

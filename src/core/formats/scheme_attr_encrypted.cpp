@@ -4,14 +4,14 @@
  *
  * Value: ciphertext || tag; companion: the nonce, called iv. In text columns both
  * are base64 in lines of 60 characters, each ended by a newline. '' is stored as
- * '' with no iv. Values of
- * AES-256-CBC have an iv of 16 bytes and are refused for that reason.
+ * '' with no iv. Values of AES-256-CBC have an iv of 16 bytes and are of another
+ * scheme, attr_encrypted_cbc.
  */
-#include <algorithm>
 #include <cstring>
 #include <vector>
 
 #include "../crypto/base64.h"
+#include "ruby_lines.h"
 #include "scheme_gcm.h"
 
 #include "../crypto/no_postgres.h"
@@ -32,32 +32,12 @@ constexpr dbcrypt_scheme_traits attr_encrypted_traits = {
 	.names_key = false,
 	.keeps_empty = true,
 	.deterministic = false,
+	.authenticated = true,
+	.salt = false,
+	.derivation = 0,
 	.default_aad = nullptr,
 	.foreign_key_column = nullptr,
 };
-
-/* Bytes that a line of 60 characters encodes. */
-constexpr size_t line_size = 45;
-
-size_t
-lines_size(size_t size)
-{
-	return base64_encoded_size(size) + (size + line_size - 1) / line_size;
-}
-
-/* As Ruby's pack("m") does. out may overlap in, as base64_encode allows. */
-void
-encode_lines(Bytes in, uint8_t *out)
-{
-	while (!in.empty())
-	{
-		const size_t size = std::min(in.size(), line_size);
-		base64_encode(in.data(), size, out);
-		out += base64_encoded_size(size);
-		*out++ = '\n';
-		in = in.subspan(size);
-	}
-}
 
 class AttrEncryptedScheme : public GcmScheme
 {
@@ -89,7 +69,7 @@ protected:
 
 	size_t encoded_size(dbcrypt_encoding encoding, size_t blob_size) const override
 	{
-		return encoding == DBCRYPT_ENCODING_TEXT ? lines_size(blob_size) : blob_size;
+		return encoding == DBCRYPT_ENCODING_TEXT ? ruby_lines_size(blob_size) : blob_size;
 	}
 
 	void encode(dbcrypt_encoding encoding, const Key &, const uint8_t *nonce, Bytes blob,
@@ -102,9 +82,9 @@ protected:
 			std::memcpy(out->companion, nonce, nonce_size);
 			return;
 		}
-		encode_lines(blob, out->value);
-		out->companion_size = lines_size(nonce_size);
-		encode_lines({nonce, nonce_size}, out->companion);
+		ruby_lines_encode(blob, out->value);
+		out->companion_size = ruby_lines_size(nonce_size);
+		ruby_lines_encode({nonce, nonce_size}, out->companion);
 	}
 };
 

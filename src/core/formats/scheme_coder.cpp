@@ -30,6 +30,9 @@ constexpr dbcrypt_scheme_traits coder_traits = {
 	.names_key = true,
 	.keeps_empty = false,
 	.deterministic = false,
+	.authenticated = true,
+	.salt = false,
+	.derivation = 0,
 	.default_aad = nullptr,
 	.foreign_key_column = nullptr,
 };

@@ -28,6 +28,9 @@ constexpr dbcrypt_scheme_traits containarium_traits = {
 	.names_key = false,
 	.keeps_empty = false,
 	.deterministic = false,
+	.authenticated = true,
+	.salt = false,
+	.derivation = 0,
 	.default_aad = "convert_to(username, 'UTF8') || '\\x00'::bytea || convert_to(name, 'UTF8')",
 	.foreign_key_column = "wrapped_dek",
 };

@@ -22,6 +22,7 @@ reset(dbcrypt_sealed *out)
 	out->value_size = 0;
 	out->companion_is_null = true;
 	out->companion_size = 0;
+	out->salt_size = 0;
 }
 
 } // namespace

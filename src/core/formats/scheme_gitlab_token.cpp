@@ -32,6 +32,9 @@ constexpr dbcrypt_scheme_traits gitlab_token_traits = {
 	.names_key = false,
 	.keeps_empty = true,
 	.deterministic = true,
+	.authenticated = true,
+	.salt = false,
+	.derivation = 0,
 	.default_aad = nullptr,
 	.foreign_key_column = nullptr,
 };

@@ -30,6 +30,9 @@ constexpr dbcrypt_scheme_traits lockbox_traits = {
 	.names_key = false,
 	.keeps_empty = true,
 	.deterministic = false,
+	.authenticated = true,
+	.salt = false,
+	.derivation = 0,
 	.default_aad = nullptr,
 	.foreign_key_column = nullptr,
 };
@@ -44,6 +47,9 @@ constexpr dbcrypt_scheme_traits tooljet_traits = {
 	.names_key = false,
 	.keeps_empty = true,
 	.deterministic = false,
+	.authenticated = true,
+	.salt = false,
+	.derivation = 0,
 	.default_aad = nullptr,
 	.foreign_key_column = nullptr,
 };

@@ -24,6 +24,9 @@ constexpr dbcrypt_scheme_traits native_traits = {
 	.names_key = true,
 	.keeps_empty = false,
 	.deterministic = false,
+	.authenticated = true,
+	.salt = false,
+	.derivation = 0,
 	.default_aad = nullptr,
 	.foreign_key_column = nullptr,
 };
@@ -47,6 +50,7 @@ no_companion(dbcrypt_sealed *out)
 {
 	out->companion_is_null = true;
 	out->companion_size = 0;
+	out->salt_size = 0;
 }
 
 class NativeScheme : public dbcrypt_scheme

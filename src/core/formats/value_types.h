@@ -33,9 +33,18 @@ typedef struct dbcrypt_scheme_traits
 	bool binary;		/* values may be bytea */
 	bool aad;			/* values may be bound to AAD; otherwise AAD is ignored */
 	bool hkdf;			/* the key depends on dbcrypt_context's table and attribute */
-	bool names_key;		/* value or companion names the key; otherwise all are tried */
+	bool names_key;		/* value, companion or record names the key; otherwise all are tried */
 	bool keeps_empty;	/* an empty value stays as it is, not encrypted */
 	bool deterministic; /* the same plaintext and key give the same value */
+
+	/*
+	 * Whether a value shows that it was opened with the right key. Where it does not, no
+	 * key is tried: the whole column is under the context's recorded_key. names_key is
+	 * then true.
+	 */
+	bool authenticated;
+	bool salt;			 /* another companion beside the first: the salt of the value's key */
+	unsigned derivation; /* microseconds that it takes to derive a value's key; about */
 
 	/* SQL over the row, for a column that is adopted without options; NULL for none. */
 	const char *default_aad;
@@ -53,10 +62,14 @@ typedef struct dbcrypt_context
 	size_t table_size;
 	const uint8_t *attribute; /* lockbox: the end of HKDF's info, "_ciphertext" included */
 	size_t attribute_size;
+
+	/* For schemes without authentication. */
+	const char *recorded_key; /* id of the key that the whole column is under; NULL for none */
+	bool plaintext_is_text;	  /* a plaintext that is not UTF-8 is none */
 } dbcrypt_context;
 
 /*
- * A value and its companion, which is in a column beside it. A NULL pointer is SQL
+ * A value and its companions, which are in columns beside it. A NULL pointer is SQL
  * NULL, whatever the size; an empty value has a pointer that is not NULL.
  */
 typedef struct dbcrypt_cell
@@ -65,6 +78,8 @@ typedef struct dbcrypt_cell
 	size_t value_size;
 	const uint8_t *companion;
 	size_t companion_size;
+	const uint8_t *salt; /* a second companion, in schemes that have a salt */
+	size_t salt_size;
 } dbcrypt_cell;
 
 typedef enum dbcrypt_cell_kind
@@ -75,9 +90,9 @@ typedef enum dbcrypt_cell_kind
 	DBCRYPT_CELL_ENCRYPTED	/* everything else, also malformed values */
 } dbcrypt_cell_kind;
 
-#define DBCRYPT_COMPANION_MAX_SIZE 24
+#define DBCRYPT_COMPANION_MAX_SIZE 32
 
-/* A new value and companion. value is the caller's buffer, of the max size asked for. */
+/* A new value and its companions. value is the caller's buffer, of the max size asked for. */
 typedef struct dbcrypt_sealed
 {
 	uint8_t *value;
@@ -85,6 +100,8 @@ typedef struct dbcrypt_sealed
 	bool companion_is_null; /* always, if the scheme has none */
 	size_t companion_size;
 	uint8_t companion[DBCRYPT_COMPANION_MAX_SIZE];
+	size_t salt_size; /* 0 if the scheme has none, or the value is stored empty */
+	uint8_t salt[DBCRYPT_COMPANION_MAX_SIZE];
 } dbcrypt_sealed;
 
 #endif

@@ -172,7 +172,8 @@ parse_key_id(std::string_view text)
 }
 
 Key::Key(SourceKey source)
-	: bytes_(std::move(source.bytes)), weak_(source.weak), id_(key_id_of(bytes_))
+	: bytes_(std::move(source.bytes)), weak_(source.weak), text_(std::move(source.text)),
+	  id_(key_id_of(bytes_))
 {
 	encode_key_id(id_, id_text_);
 

@@ -55,6 +55,7 @@ struct SourceKey
 {
 	Secret bytes;
 	bool weak;
+	Secret text = Secret(0); /* the whole of a text key, of which bytes are the first 32 */
 };
 
 /* The id of a key. */
@@ -78,6 +79,9 @@ public:
 	const Secret &bytes() const { return bytes_; }
 	bool is_weak() const { return weak_; }
 
+	/* The whole of a text key, from which some schemes derive; empty for other keys. */
+	const Secret &text() const { return text_; }
+
 	/* Both ids as text with a NUL. The key owns the text. */
 	const char *id_text() const { return id_text_; }
 	const char *coder_id_text() const { return coder_id_text_; }
@@ -99,6 +103,7 @@ public:
 private:
 	Secret bytes_;
 	bool weak_;
+	Secret text_;
 	KeyId id_;
 	CoderId coder_id_;
 	char id_text_[DBCRYPT_KEY_ID_LEN + 1];

@@ -38,7 +38,7 @@ trim(std::string_view text)
 	return text.substr(first, text.find_last_not_of(white_space) - first + 1);
 }
 
-/* Refuses a weak key, unless its text is said to be short. */
+/* Refuses a weak key, unless its text is said to be short. Keeps the whole text. */
 SourceKey
 checked(Secret key, std::string_view text, WeakKeys weak)
 {
@@ -47,7 +47,11 @@ checked(Secret key, std::string_view text, WeakKeys weak)
 	if (weak == WeakKeys::refused &&
 		(one_byte || (short_text && !text.starts_with(short_text_key_prefix))))
 		throw CoreError{DBCRYPT_WEAK_KEY};
-	return {std::move(key), one_byte || short_text};
+	const size_t prefix = text_prefix_size(text);
+	Secret whole(prefix > 0 ? text.size() - prefix : 0);
+	std::copy(text.end() - static_cast<ptrdiff_t>(whole.size()), text.end(),
+			  reveal_secret(whole).begin());
+	return {std::move(key), one_byte || short_text, std::move(whole)};
 }
 
 /* The key that a text writes; throws for anything else. */

@@ -1,7 +1,10 @@
 #include "keyring.h"
 
+#include <algorithm>
 #include <cstring>
 #include <iterator>
+
+#include "../crypto/core_error.h"
 
 #include "../crypto/no_postgres.h"
 
@@ -22,6 +25,20 @@ pack(const Id &id)
 	return packed;
 }
 
+/*
+ * Refuses to drop a key for one of the same bytes if its text would be lost, from which
+ * values may be derived.
+ */
+void
+check_text(const Key &held, const Key &dropped)
+{
+	const Bytes text = reveal_secret(dropped.text());
+	const Bytes held_text = reveal_secret(held.text());
+	if (!text.empty() &&
+		!std::equal(text.begin(), text.end(), held_text.begin(), held_text.end()))
+		throw CoreError{DBCRYPT_KEY_TEXTS_DIFFER};
+}
+
 } // namespace
 
 void
@@ -35,8 +52,13 @@ Keyring::add(std::vector<SourceKey> keys)
 	{
 		auto key = std::make_unique<Key>(std::move(source));
 		const size_t i = keys_.size() + added.size();
-		if (!by_id.emplace(pack(key->id()), i).second)
+		const auto [same, is_new] = by_id.emplace(pack(key->id()), i);
+		if (!is_new)
+		{
+			const size_t held = same->second;
+			check_text(held < keys_.size() ? *keys_[held] : *added[held - keys_.size()], *key);
 			continue;
+		}
 		by_coder_id.emplace(pack(key->coder_id()), i);
 		added.push_back(std::move(key));
 	}
