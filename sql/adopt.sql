@@ -60,7 +60,7 @@ GRANT ALL ON owned TO regress_dbcrypt_other;
 SET ROLE regress_dbcrypt_owner;
 SELECT dbcrypt_adopt('owned', 'v', 'lockbox');
 RESET ROLE;
-GRANT EXECUTE ON FUNCTION dbcrypt_adopt(regclass, name, text, jsonb), dbcrypt_convert(regclass, name, text) TO regress_dbcrypt_owner, regress_dbcrypt_other;
+GRANT EXECUTE ON FUNCTION dbcrypt_adopt(regclass, name, text, jsonb), dbcrypt_convert(regclass, name, text, text) TO regress_dbcrypt_owner, regress_dbcrypt_other;
 SET ROLE regress_dbcrypt_other;
 SELECT dbcrypt_adopt('owned', 'v', 'lockbox');
 SELECT dbcrypt_convert('owned', 'v');
@@ -299,6 +299,6 @@ SELECT state, "values" FROM dbcrypt_verify('region', 'v');
 DROP TABLE region;
 
 SELECT "table", "column" FROM dbcrypt_columns;
-REVOKE ALL ON FUNCTION dbcrypt_decrypt(text, text), dbcrypt_decrypt(bytea, text), dbcrypt_adopt(regclass, name, text, jsonb), dbcrypt_convert(regclass, name, text) FROM regress_dbcrypt_owner, regress_dbcrypt_other;
+REVOKE ALL ON FUNCTION dbcrypt_decrypt(text, text), dbcrypt_decrypt(bytea, text), dbcrypt_adopt(regclass, name, text, jsonb), dbcrypt_convert(regclass, name, text, text) FROM regress_dbcrypt_owner, regress_dbcrypt_other;
 DROP ROLE regress_dbcrypt_owner, regress_dbcrypt_other;
 DROP EXTENSION dbcrypt;

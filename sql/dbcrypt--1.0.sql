@@ -221,7 +221,12 @@ CREATE FUNCTION dbcrypt_adopt_tooljet(schema name DEFAULT 'public',
     OUT sampled boolean, OUT detail text)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+CREATE FUNCTION dbcrypt_adopt_gitlab(schema name DEFAULT 'public',
+    OUT "table" regclass, OUT "column" name, OUT scheme text, OUT state text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
 CREATE FUNCTION dbcrypt_convert("table" regclass, "column" name, aad text DEFAULT NULL,
+    keep text DEFAULT NULL,
     OUT scanned bigint, OUT converted bigint, OUT nulls bigint)
 RETURNS record
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
@@ -231,7 +236,7 @@ AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 ---------------------------------------------------------------------
 
 CREATE FUNCTION dbcrypt_rotate("table" regclass, "column" name, aad text DEFAULT NULL,
-    dry_run boolean DEFAULT false,
+    dry_run boolean DEFAULT false, keep text DEFAULT NULL,
     OUT scanned bigint, OUT rotated bigint, OUT current bigint, OUT nulls bigint)
 RETURNS record
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
@@ -342,9 +347,9 @@ REVOKE EXECUTE ON FUNCTION
     dbcrypt_register_column(regclass, name, text),
     dbcrypt_unregister_column(regclass, name, boolean),
     dbcrypt_ignore_triggers(regclass, name, text[]),
-    dbcrypt_adopt(regclass, name, text, jsonb), dbcrypt_convert(regclass, name, text),
-    dbcrypt_adopt_coder(regclass), dbcrypt_adopt_tooljet(name),
-    dbcrypt_rotate(regclass, name, text, boolean), dbcrypt_rotate_all(boolean)
+    dbcrypt_adopt(regclass, name, text, jsonb), dbcrypt_convert(regclass, name, text, text),
+    dbcrypt_adopt_coder(regclass), dbcrypt_adopt_tooljet(name), dbcrypt_adopt_gitlab(name),
+    dbcrypt_rotate(regclass, name, text, boolean, text), dbcrypt_rotate_all(boolean)
 FROM PUBLIC;
 REVOKE EXECUTE ON PROCEDURE
     dbcrypt_revoke_keys(text[], text, text[], int),

@@ -11,7 +11,7 @@ my ($k1, $k2) = map { key_hex($_) } 1 .. 2;
 my $node = new_node('privileges', keys => [$k2]);
 $node->safe_psql('postgres', q{
 CREATE ROLE rotator LOGIN;
-GRANT EXECUTE ON FUNCTION dbcrypt_rotate(regclass, name, text, boolean) TO rotator;
+GRANT EXECUTE ON FUNCTION dbcrypt_rotate(regclass, name, text, boolean, text) TO rotator;
 CREATE TABLE mine (id int, token text);
 INSERT INTO mine SELECT i, dbcrypt_encrypt('mine', i::text) FROM generate_series(1, 10) i;
 ALTER TABLE mine OWNER TO rotator;

@@ -83,7 +83,7 @@ sub vector
 	push @cases, {
 		name => "$file: $v->{id}", vector => $v, expect => $case{expect},
 		sql => sprintf("SELECT adoption, before, rotation, after, same FROM life(%s, '%s', %s, '%s', %s, %s)",
-			text_sql("$new_key,$case{key}"), join(', ', map { $_->[0] } @columns),
+			text_sql(($case{new_key} // $new_key) . ",$case{key}"), join(', ', map { $_->[0] } @columns),
 			text_sql(sprintf 'INSERT INTO vector VALUES (%s)', join(', ', map { $_->[1] } @columns)),
 			$case{scheme}, text_sql(encode_json($case{options} // {})) . '::jsonb',
 			bytea_sql($v->{plaintext_hex}))
@@ -124,6 +124,16 @@ for my $v (load('gitlab'))
 	my $binary = exists $v->{ciphertext_hex};
 	my $value = $binary ? [ 'v bytea', bytea_sql($v->{ciphertext_hex}) ] : [ 'v text', text_sql(utf8_of($v->{ciphertext})) ];
 	my $key = 'text:' . utf8_of($v->{db_key_base});
+	if ($v->{scheme} =~ /cbc/)
+	{
+		# Its own scheme, with the recorded key that the application has. One wrong key
+		# opens a value, but to what is no text.
+		vector('gitlab', $v, scheme => $v->{salt} ? 'attr_encrypted_cbc' : 'attr_encrypted_cbc_unsalted',
+			key => $key, new_key => "text:$new_key$new_key",
+			options => { key => key_id(unpack 'H*', substr($v->{db_key_base} . '0' x 32, 0, 32)) },
+			columns => [ $value, [ 'v_iv text', text_sql($v->{iv}) ], $v->{salt} ? [ 'v_salt text', text_sql($v->{salt}) ] : () ],
+			expect => $v->{valid} && $v->{id} !~ /false_positive/ ? 'recorded' : 'bad');
+	}
 	if ($v->{scheme} =~ /^attr_encrypted/)
 	{
 		vector('gitlab', $v, scheme => 'attr_encrypted', key => $key,
@@ -154,6 +164,7 @@ my %outcome = (
 	empty => qr/^yes\|none\|0 rotated\|none\|(same)?$/,
 	skipped => qr/^yes\|none\|0 rotated\|none\|left alone$/,
 	bad => qr/^refused\|(failed|not loaded)\|names the row\|\|$/,
+	recorded => qr/^yes\|old, unauthenticated\|1 rotated\|primary, unauthenticated\|same$/,
 	cbc => qr/^CBC\|failed\|names the row\|\|$/);
 
 my $session = new_session($node);

@@ -36,7 +36,7 @@ SELECT dbcrypt_adopt('victim', 'v', 'coder');
 INSERT INTO victim VALUES (1, 'a secret of somebody else');
 SELECT dbcrypt_encrypt_column('victim', 'v');
 CREATE ROLE thief LOGIN;
-GRANT EXECUTE ON FUNCTION dbcrypt_adopt(regclass, name, text, jsonb), dbcrypt_rotate(regclass, name, text, boolean) TO thief;
+GRANT EXECUTE ON FUNCTION dbcrypt_adopt(regclass, name, text, jsonb), dbcrypt_rotate(regclass, name, text, boolean, text) TO thief;
 CREATE TABLE loot (v text, tokens text);
 ALTER TABLE loot OWNER TO thief;
 });

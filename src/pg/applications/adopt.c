@@ -16,6 +16,7 @@
 
 #include "applications/adopt.h"
 #include "applications/adopt_read.h"
+#include "applications/recorded_key_find.h"
 #include "columns/opening.h"
 #include "columns/options.h"
 #include "columns/registry.h"
@@ -64,6 +65,12 @@ set_option(const dbcrypt_scheme_traits *traits, const char *name, char *value, T
 	else if (companions[traits->companion].option &&
 			 strcmp(name, companions[traits->companion].option) == 0)
 		options->companion = value;
+	else if (strcmp(name, "salt") == 0 && traits->salt)
+		options->salt = value;
+	else if (strcmp(name, "key") == 0 && !traits->authenticated)
+		options->key = value;
+	else if (strcmp(name, "plaintext") == 0 && !traits->authenticated)
+		options->plaintext = value;
 	else
 		return false;
 	return true;
@@ -94,14 +101,16 @@ read_options(Jsonb *given, TargetColumn *target)
 		if (!set_option(traits, name, pnstrdup(item.val.string.val, item.val.string.len), target))
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 							errmsg("scheme %s has no option \"%s\"", traits->name, name),
-							errhint("Options are where%s%s%s%s%s.",
+							errhint("Options are where%s%s%s%s%s%s%s.",
 									traits->companion == DBCRYPT_COMPANION_NONE ? ", json" : "",
 									traits->aad ? ", aad" : "",
 									traits->hkdf ? ", table, attribute, attribute_expression" : "",
 									companions[traits->companion].option ? ", " : "",
 									companions[traits->companion].option
 										? companions[traits->companion].option
-										: "")));
+										: "",
+									traits->salt ? ", salt" : "",
+									traits->authenticated ? "" : ", key, plaintext")));
 	}
 }
 
@@ -120,6 +129,8 @@ default_options(TargetColumn *target)
 		else
 			options->companion = pstrdup(companions[traits->companion].name);
 	}
+	if (options->salt == NULL && traits->salt)
+		options->salt = psprintf("%s_salt", target->name);
 	if (traits->hkdf && options->table == NULL)
 		options->table = get_rel_name(target->relid);
 	if (traits->hkdf && options->attribute == NULL && options->attribute_expression == NULL &&
@@ -172,7 +183,8 @@ adopt_column(TargetColumn *target)
 	members = target_open(target, RowExclusiveLock, "adopt");
 	foreach(cell, members)
 		check_may_decrypt(lfirst(cell), target);
-	values = adopt_read(members, target);
+	values = column_is_authenticated(target) ? adopt_read(members, target)
+											 : recorded_key_find(members, target);
 	foreach(cell, members)
 		relation_close(lfirst(cell), NoLock);
 	SPI_connect();

@@ -138,10 +138,9 @@ refuse_row(ColumnScan *scan, const TargetColumn *target)
 				target->name, RelationGetRelationName(scan->rel)),
 		 errdetail("Table %s, row (%u,%u).%s", scan->table_name,
 				   ItemPointerGetBlockNumber(&scan->tid), ItemPointerGetOffsetNumber(&scan->tid),
-				   cbc ? " Its iv is one of AES-256-CBC, which has no authentication: whether "
-						 "a key is right cannot be told."
-					   : ""),
-		 cbc ? errhint("Let the application encrypt the column with AES-256-GCM first.")
+				   cbc ? " Its iv is one of AES-256-CBC." : ""),
+		 cbc ? errhint("Adopt it with scheme attr_encrypted_cbc, or attr_encrypted_cbc_unsalted if "
+					   "there is no salt column.")
 			 : errhint("%s", hint_of(dbcrypt_scheme_traits_of(target->scheme)))));
 }
 

@@ -198,43 +198,50 @@ static void
 check_companions_differ(Relation rel, AttrNumber attnum, AttrNumber companion,
 						const TargetColumn *other)
 {
+	const char *const others[] = {other->options.companion, other->options.salt};
 	const char *name = RelationGetRelationName(rel);
-	AttrNumber taken;
 
-	if (other->options.companion == NULL)
-		return;
-	taken = get_attnum(RelationGetRelid(rel), other->options.companion);
-	if (taken == attnum)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("column \"%s\" of table \"%s\" is the companion column of column "
-							   "\"%s\"",
-							   other->options.companion, name, other->name)));
-	if (taken == companion && companion != InvalidAttrNumber)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("columns \"%s\" and \"%s\" of table \"%s\" have the same companion "
-							   "column \"%s\"",
-							   get_attname(RelationGetRelid(rel), attnum, false), other->name, name,
-							   other->options.companion),
-						errdetail("It belongs to the values of one column: a rotation of the other "
-								  "would make these unreadable."),
-						errhint("Name the companion column that each has in its option, or call "
-								"dbcrypt_unregister_column() for the one that was registered by "
-								"mistake.")));
+	for (int i = 0; i < lengthof(others); i++)
+	{
+		AttrNumber taken =
+			others[i] ? get_attnum(RelationGetRelid(rel), others[i]) : InvalidAttrNumber;
+
+		if (taken == attnum)
+			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+							errmsg("column \"%s\" of table \"%s\" is the companion column of column "
+								   "\"%s\"",
+								   others[i], name, other->name)));
+		if (taken == companion && taken != InvalidAttrNumber)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("columns \"%s\" and \"%s\" of table \"%s\" have the same companion "
+							"column \"%s\"",
+							get_attname(RelationGetRelid(rel), attnum, false), other->name, name,
+							others[i]),
+					 errdetail("It belongs to the values of one column: a rotation of the other "
+							   "would make these unreadable."),
+					 errhint("Name the companion column that each has in its option, or call "
+							 "dbcrypt_unregister_column() for the one that was registered by "
+							 "mistake.")));
+	}
 }
 
 /*
  * Refuses a column that an expression of another registered column reads, its AAD for
  * one: after a change the other's values could not be decrypted. Looks at the columns
- * of this table and of its parents. companion is the column's companion column, or 0.
+ * of this table and of its parents. companion and salt are the column's companion
+ * columns, or 0.
  */
 static void
-check_not_read(Relation rel, AttrNumber attnum, AttrNumber companion)
+check_not_read(Relation rel, AttrNumber attnum, AttrNumber companion, AttrNumber salt)
 {
 	Bitmapset *changed = column_dependents(rel, attnum);
 	ListCell *cell;
 
 	if (companion != InvalidAttrNumber)
 		changed = bms_add_members(changed, column_dependents(rel, companion));
+	if (salt != InvalidAttrNumber)
+		changed = bms_add_members(changed, column_dependents(rel, salt));
 	foreach(cell, columns_over(RelationGetRelid(rel)))
 	{
 		TargetColumn *other = lfirst(cell);
@@ -243,6 +250,7 @@ check_not_read(Relation rel, AttrNumber attnum, AttrNumber companion)
 		if (other_attnum <= 0 || other_attnum == attnum)
 			continue;
 		check_companions_differ(rel, attnum, companion, other);
+		check_companions_differ(rel, attnum, salt, other);
 		if (bms_overlap(inputs_of_column(rel, other_attnum, other), changed))
 			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 							errmsg("column \"%s\" of table \"%s\" is read by an expression of "
@@ -255,11 +263,10 @@ check_not_read(Relation rel, AttrNumber attnum, AttrNumber companion)
 	}
 }
 
-/* Number of the target's companion column, 0 for none; refuses one that cannot be written. */
+/* Number of a companion column of the target, 0 for none; refuses one that cannot be written. */
 static AttrNumber
-check_companion(Relation rel, AttrNumber attnum, const TargetColumn *target)
+check_companion(Relation rel, AttrNumber attnum, const TargetColumn *target, const char *companion)
 {
-	const char *companion = target->options.companion;
 	AttrNumber companion_attnum;
 	Form_pg_attribute attribute;
 	const char *reason = NULL;
@@ -315,6 +322,7 @@ column_check_relation(Relation rel, const TargetColumn *target)
 
 	check_partition_keys(rel, column);
 	check_foreign_keys(rel, attnum);
-	check_not_read(rel, attnum, check_companion(rel, attnum, target));
+	check_not_read(rel, attnum, check_companion(rel, attnum, target, target->options.companion),
+				   check_companion(rel, attnum, target, target->options.salt));
 	return attnum;
 }

@@ -15,6 +15,7 @@
 #include "columns/expression_trust.h"
 #include "columns/members.h"
 #include "columns/opening.h"
+#include "columns/recorded_key.h"
 #include "columns/registry.h"
 #include "columns/target.h"
 #include "support/catalog.h"
@@ -157,6 +158,8 @@ target_open(TargetColumn *target, LOCKMODE lockmode, const char *command)
 
 		if (command)
 			CheckTableNotInUse(rel, command);
+		if (!column_is_authenticated(target))
+			recorded_key_check_caller(rel, target);
 		if (command && !registered)
 			expressions_check(rel, target);
 		if (lfirst_oid(cell) == target->relid)

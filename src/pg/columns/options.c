@@ -24,6 +24,9 @@ static const struct
 	{"attribute_expression", offsetof(ColumnOptions, attribute_expression)},
 	{"companion", offsetof(ColumnOptions, companion)},
 	{"json", offsetof(ColumnOptions, json)},
+	{"key", offsetof(ColumnOptions, key)},
+	{"plaintext", offsetof(ColumnOptions, plaintext)},
+	{"salt", offsetof(ColumnOptions, salt)},
 	{"table", offsetof(ColumnOptions, table)},
 	{"where", offsetof(ColumnOptions, where)},
 };
@@ -73,6 +76,20 @@ options_attribute(const char *name)
 	if (size >= sizeof(suffix) - 1 && strcmp(name + size - (sizeof(suffix) - 1), suffix) == 0)
 		return pstrdup(name);
 	return psprintf("%s%s", name, suffix);
+}
+
+bool
+options_is_companion(const ColumnOptions *options, const char *column)
+{
+	return (options->companion && strcmp(options->companion, column) == 0) ||
+		   (options->salt && strcmp(options->salt, column) == 0);
+}
+
+bool
+options_plaintext_is_text(const ColumnOptions *options, dbcrypt_encoding encoding)
+{
+	return options->plaintext ? strcmp(options->plaintext, "text") == 0
+							  : encoding == DBCRYPT_ENCODING_TEXT;
 }
 
 /* The strings of an array. */

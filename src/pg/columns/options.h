@@ -21,6 +21,9 @@ typedef struct ColumnOptions
 	char *attribute_expression; /* the same, over the row */
 	char *where;				/* predicate: which rows hold values */
 	char *json;					/* $.path, or ILIKE pattern of top-level names */
+	char *salt;					/* second companion column: of the salt */
+	char *key;					/* id of the key that the whole column is recorded to be under */
+	char *plaintext;			/* "text" or "bytes": whether it must be UTF-8 */
 	List *ignore_triggers;		/* of char *: triggers that copy rows and are accepted */
 } ColumnOptions;
 
@@ -33,6 +36,12 @@ extern const dbcrypt_scheme *scheme_native(void);
 /* Reads and writes options as dbcrypt_columns stores them. */
 extern void options_read(Jsonb *stored, ColumnOptions *options);
 extern Datum options_write(const ColumnOptions *options);
+
+/* Whether a column of that name is a companion column. */
+extern bool options_is_companion(const ColumnOptions *options, const char *column);
+
+/* Whether a plaintext must be UTF-8: as option plaintext says, otherwise in text columns. */
+extern bool options_plaintext_is_text(const ColumnOptions *options, dbcrypt_encoding encoding);
 
 /* The HKDF attribute as Lockbox names it: the column's name and "_ciphertext". */
 extern char *options_attribute(const char *name);

@@ -87,7 +87,7 @@ need_of(const TargetColumn *target, const char *column)
 		return "attribute expression";
 	if (reads(options->where, column))
 		return "where expression";
-	if (options->companion && strcmp(options->companion, column) == 0)
+	if (options_is_companion(options, column))
 		return "companion option";
 	return NULL;
 }

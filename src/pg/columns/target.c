@@ -70,6 +70,12 @@ column_fits_type(const TargetColumn *target, Oid type)
 	}
 }
 
+bool
+column_is_authenticated(const TargetColumn *target)
+{
+	return target->scheme == NULL || dbcrypt_scheme_traits_of(target->scheme)->authenticated;
+}
+
 void
 column_refresh_name(TargetColumn *target)
 {

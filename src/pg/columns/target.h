@@ -60,8 +60,14 @@ extern void column_check_owner(Oid relid);
 /* A column and the stored generated columns that read it, offset as in pull_varattnos. */
 extern Bitmapset *column_dependents(Relation rel, AttrNumber attnum);
 
-/* Whether a value, or its companion, says which key it is under. */
+/* Whether a value, its companion or its column's record says which key it is under. */
 extern bool column_names_key(const TargetColumn *target);
+
+/*
+ * Whether a value shows that it was opened with the right key. If not, the whole column
+ * is under the key that options.key records.
+ */
+extern bool column_is_authenticated(const TargetColumn *target);
 
 /*
  * Encoding of a column's values: binary for bytea, text for text types and JSON, and

@@ -47,6 +47,7 @@ typedef struct Obstacles
 	bool unregistered;	/* some elsewhere */
 	bool damaged;		/* values of which the key is not to be read */
 	bool not_loaded;	/* values of another application that name a key that is not loaded */
+	bool not_recorded;	/* values that their column's recorded key does not open */
 	bool undecryptable; /* values that name no key, and that no loaded key decrypts */
 	bool problem;		/* registered columns that cannot be found */
 	bool unreadable;	/* tables of registered columns that could not be looked at */
@@ -149,6 +150,11 @@ note_unknown(Obstacles *obstacles, const CensusRow *row)
 	{
 		obstacles->damaged = true;
 		return ", of a newer format or damaged";
+	}
+	if (!column_is_authenticated(target))
+	{
+		obstacles->not_recorded = true;
+		return ", which the column's recorded key does not open";
 	}
 	if (column_names_key(target))
 	{
@@ -253,6 +259,10 @@ hint_for(const Obstacles *obstacles, const RevocationSearch *search)
 		loaded &= key >= 0;
 		revoked |= key >= 0 && (dbcrypt_ring_state(ring, key) & DBCRYPT_STATE_REVOKED);
 	}
+	if (obstacles->not_recorded)
+		return psprintf("Let the application write these values again, under the column's key, "
+						"repair the rows that dbcrypt_verify() names, or %s.",
+						search->accept);
 	if (obstacles->undecryptable)
 		return psprintf("Add the key of these values to dbcrypt.key_file, below the primary key, "
 						"correct the column's options in dbcrypt_columns, repair the rows that "

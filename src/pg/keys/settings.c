@@ -95,6 +95,8 @@ check_keys(char **newval, void **extra, GucSource source)
 						  "\"text:\"; one with white space, commas or quotes only in "
 						  "dbcrypt.key_file.");
 	}
+	else if (status == DBCRYPT_KEY_TEXTS_DIFFER)
+		GUC_check_errmsg("a key is in dbcrypt.keys twice, with different texts");
 	else
 		GUC_check_errmsg("could not read dbcrypt.keys");
 	return false;

@@ -21,10 +21,14 @@
 #include "columns/members.h"
 #include "columns/opening.h"
 #include "columns/options.h"
+#include "columns/recorded_key.h"
 #include "columns/registry.h"
 #include "columns/target.h"
 #include "rows/column_scan.h"
+#include "rows/derivations.h"
+#include "rows/kept_values.h"
 #include "rows/row_updater.h"
+#include "rows/staged_update.h"
 #include "support/arguments.h"
 #include "values/codec.h"
 #include "values/codec_change.h"
@@ -60,6 +64,49 @@ convert_relation(Relation rel, const TargetColumn *target, int64 *counts)
 	updater_begin(&self.updater, rel, target, false);
 	column_scan_rows(&self.updater.scan, GetActiveSnapshot(), convert_row, &self);
 	updater_end(&self.updater);
+}
+
+/*
+ * Converts a column of a scheme without authentication: every value must open under the
+ * recorded key before the first is written.
+ */
+static void
+convert_recorded(const List *members, const TargetColumn *target, const char *keep, int64 *counts)
+{
+	int64 outcomes[STAGED_OUTCOMES] = {0};
+	List *staged;
+
+	recorded_key_refuse_part(target);
+	(void) derivations_announce(members, target, 1);
+	staged = staged_compute(members, target, codec_convert, outcomes);
+	if (keep)
+	{
+		SPI_connect();
+		kept_values_save(target, keep, outcomes[VALUE_CHANGED]);
+		SPI_finish();
+	}
+	staged_write(staged, target);
+	staged_end(staged);
+	for (int i = 0; i < STAGED_OUTCOMES; i++)
+		counts[0] += outcomes[i];
+	counts[1] = outcomes[VALUE_CHANGED];
+	counts[2] = outcomes[VALUE_NULL];
+}
+
+/* Converts the column in its relations, and closes them. */
+static void
+convert_members(const List *members, const TargetColumn *target, const char *keep, int64 *counts)
+{
+	ListCell *cell;
+
+	if (!column_is_authenticated(target))
+		convert_recorded(members, target, keep, counts);
+	foreach(cell, members)
+	{
+		if (column_is_authenticated(target))
+			convert_relation(lfirst(cell), target, counts);
+		relation_close(lfirst(cell), NoLock);
+	}
 }
 
 /*
@@ -113,7 +160,7 @@ register_converted(TargetColumn *target)
 }
 
 /*
- * dbcrypt_convert("table" regclass, "column" name, aad text): locks out writers, who would
+ * dbcrypt_convert("table" regclass, "column" name, aad text, keep text): locks out writers, who would
  * still write values of the old scheme.
  */
 Datum
@@ -121,6 +168,7 @@ dbcrypt_convert(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {"table", "column", NULL};
 	TargetColumn target;
+	char *keep = text_argument(fcinfo, 3);
 	int64 counts[3] = {0};
 	List *members;
 	ListCell *cell;
@@ -143,16 +191,18 @@ dbcrypt_convert(PG_FUNCTION_ARGS)
 
 	foreach(cell, members)
 	{
-		copying_trigger_check(lfirst(cell), &target);
-		check_binding(lfirst(cell), &target);
+		Relation rel = lfirst(cell);
+
+		copying_trigger_check(rel, &target);
+		check_binding(rel, &target);
+		kept_values_check(&target,
+						  column_encoding(rel, get_attnum(RelationGetRelid(rel), target.name)),
+						  keep);
 	}
 	CommandCounterIncrement();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	foreach(cell, members)
-	{
-		convert_relation(lfirst(cell), &target, counts);
-		relation_close(lfirst(cell), NoLock);
-	}
+	PushActiveSnapshot(column_is_authenticated(&target) ? GetTransactionSnapshot()
+														: GetLatestSnapshot());
+	convert_members(members, &target, keep, counts);
 	empty_scan_check(&target, counts[0]);
 	PopActiveSnapshot();
 	CommandCounterIncrement();

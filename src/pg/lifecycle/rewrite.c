@@ -23,6 +23,7 @@
 #include "columns/empty_scan.h"
 #include "columns/members.h"
 #include "columns/opening.h"
+#include "columns/recorded_key.h"
 #include "columns/registry.h"
 #include "columns/target.h"
 #include "core/api/scheme.h"
@@ -50,7 +51,9 @@ open_rewritable(RewriteKind kind, TargetColumn *target, bool dry_run)
 	members = target_open(target, dry_run ? AccessShareLock : AccessExclusiveLock, "rewrite");
 	column_check_owner_of_members(target->relid);
 
-	if (kind == REWRITE_DELETE)
+	if (kind != REWRITE_DELETE)
+		recorded_key_refuse(target);
+	else
 	{
 		if (target->options.json)
 			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

@@ -113,9 +113,21 @@ verify_column(TargetColumn *target)
 	return tallies;
 }
 
+/* A state as a row shows it: without authentication, that a value opens is no proof. */
+static const char *
+state_name(const TargetColumn *target, ValueState state)
+{
+	bool opened = state == STATE_PRIMARY || state == STATE_OLD;
+
+	return opened && !column_is_authenticated(target)
+			   ? psprintf("%s, unauthenticated", state_names[state])
+			   : state_names[state];
+}
+
 /* Returns a row for each tally, after nleading columns that the caller has set. */
 static void
-put_tallies(ReturnSetInfo *result, List *tallies, Datum *values, bool *nulls, int nleading)
+put_tallies(ReturnSetInfo *result, const TargetColumn *target, List *tallies, Datum *values,
+			bool *nulls, int nleading)
 {
 	ListCell *cell;
 
@@ -128,7 +140,7 @@ put_tallies(ReturnSetInfo *result, List *tallies, Datum *values, bool *nulls, in
 			examples[i] = CStringGetTextDatum(tally->examples[i]);
 		values[nleading] = CStringGetTextDatum(tally->key_id);
 		nulls[nleading] = tally->key_id[0] == '\0';
-		values[nleading + 1] = CStringGetTextDatum(state_names[tally->state]);
+		values[nleading + 1] = CStringGetTextDatum(state_name(target, tally->state));
 		values[nleading + 2] = Int64GetDatum(tally->values);
 		values[nleading + 3] = PointerGetDatum(
 			construct_array(examples, tally->nexamples, TEXTOID, -1, false, TYPALIGN_INT));
@@ -144,13 +156,15 @@ dbcrypt_verify(PG_FUNCTION_ARGS)
 	static const char *const names[] = {"table", "column"};
 	ReturnSetInfo *result;
 	TargetColumn target;
+	List *tallies;
 	Datum values[NRESULTS];
 	bool nulls[NRESULTS] = {false};
 
 	arguments_refuse_null(fcinfo, names, lengthof(names));
 	target = target_from_arguments(fcinfo);
 	result = result_set(fcinfo, NRESULTS);
-	put_tallies(result, verify_column(&target), values, nulls, 0);
+	tallies = verify_column(&target);
+	put_tallies(result, &target, tallies, values, nulls, 0);
 	return (Datum) 0;
 }
 
@@ -245,7 +259,7 @@ dbcrypt_verify_all(PG_FUNCTION_ARGS)
 		nulls[2 + NRESULTS] = true;
 		MemoryContextSwitchTo(context);
 		if (verify_if_possible(&working, &tallies))
-			put_tallies(result, tallies, values, nulls, 2);
+			put_tallies(result, &working, tallies, values, nulls, 2);
 		else
 			target->problem = MemoryContextStrdup(caller, working.problem);
 		MemoryContextSwitchTo(caller);

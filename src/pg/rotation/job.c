@@ -26,6 +26,7 @@
 
 #include "columns/copying_triggers.h"
 #include "columns/opening.h"
+#include "columns/recorded_key.h"
 #include "columns/registry.h"
 #include "columns/target.h"
 #include "rotation/batch.h"
@@ -147,6 +148,7 @@ list_relations(RotationJob *job)
 						errmsg("the table was dropped while column \"%s\" was rotated",
 							   job->target->name)));
 	rels = target_open(job->target, AccessShareLock, "rotate");
+	recorded_key_refuse(job->target);
 	shared->attnum = job->target->attnum;
 	if (job->relations)
 		pfree(job->relations);

@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
@@ -20,11 +21,15 @@
 #include "columns/copying_triggers.h"
 #include "columns/empty_scan.h"
 #include "columns/opening.h"
+#include "columns/recorded_key.h"
 #include "columns/registry.h"
 #include "columns/target.h"
+#include "rotation/recorded.h"
 #include "rows/application_keys.h"
 #include "rows/column_scan.h"
+#include "rows/kept_values.h"
 #include "rows/row_updater.h"
+#include "rows/staged_update.h"
 #include "support/arguments.h"
 #include "support/errors.h"
 #include "support/progress.h"
@@ -106,21 +111,59 @@ rotate_relation(Relation rel, const TargetColumn *target, bool dry_run, uint64 b
 		updater_end(&work.updater);
 }
 
-/* Locks and opens what is to be rotated; refuses what must not be. */
+/* Locks and opens what is to be rotated, as its scheme demands; refuses what must not be. */
 static List *
-open_members(TargetColumn *target, bool dry_run)
+open_members(TargetColumn *target, bool dry_run, const char *keep)
 {
-	List *members = target_open(target, dry_run ? AccessShareLock : RowExclusiveLock, "rotate");
+	LOCKMODE lockmode =
+		dry_run ? AccessShareLock : recorded_key_lock(target, RowExclusiveLock);
+	List *members = target_open(target, lockmode, "rotate");
 	ListCell *cell;
 
+	if (!dry_run)
+		recorded_key_check_lock(target, lockmode);
 	foreach(cell, members)
-		copying_trigger_check(lfirst(cell), target);
+	{
+		Relation rel = lfirst(cell);
+
+		copying_trigger_check(rel, target);
+		if (!dry_run)
+			kept_values_check(
+				target, column_encoding(rel, get_attnum(RelationGetRelid(rel), target->name)),
+				keep);
+	}
 	return members;
+}
+
+/* Rotates a column in its relations, value by value or as a whole. */
+static void
+rotate_members(const List *members, TargetColumn *target, bool dry_run, const char *keep,
+			   RotateCounts *counts)
+{
+	int64 outcomes[STAGED_OUTCOMES] = {0};
+	ListCell *cell;
+	uint64 blocks = 0;
+
+	if (column_is_authenticated(target))
+	{
+		foreach(cell, members)
+		{
+			rotate_relation(lfirst(cell), target, dry_run, blocks, counts);
+			blocks += RelationGetNumberOfBlocks((Relation) lfirst(cell));
+		}
+		return;
+	}
+	rotate_recorded(members, target, dry_run, keep, outcomes);
+	for (int i = 0; i < STAGED_OUTCOMES; i++)
+		counts->scanned += outcomes[i];
+	counts->rotated = outcomes[VALUE_CHANGED];
+	counts->current = outcomes[VALUE_CURRENT];
+	counts->nulls = outcomes[VALUE_NULL];
 }
 
 /* Rotates a column of a table and its children, and registers it. */
 static RotateCounts
-rotate_column(TargetColumn *target, bool dry_run)
+rotate_column(TargetColumn *target, bool dry_run, const char *keep)
 {
 	RotateCounts counts = {0};
 	List *members;
@@ -130,22 +173,18 @@ rotate_column(TargetColumn *target, bool dry_run)
 	PreventCommandDuringRecovery("dbcrypt_rotate");
 	if (!dry_run)
 		PreventCommandIfReadOnly("dbcrypt_rotate");
-	members = open_members(target, dry_run);
+	members = open_members(target, dry_run, keep);
 	foreach(cell, members)
 		blocks += RelationGetNumberOfBlocks((Relation) lfirst(cell));
 	progress_start(target->relid, target->attnum, blocks);
-	blocks = 0;
 
 	CommandCounterIncrement();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	/* Where the column is one whole, no row that is committed may be left out. */
+	PushActiveSnapshot(column_is_authenticated(target) ? GetTransactionSnapshot()
+													   : GetLatestSnapshot());
+	rotate_members(members, target, dry_run, keep, &counts);
 	foreach(cell, members)
-	{
-		Relation rel = lfirst(cell);
-
-		rotate_relation(rel, target, dry_run, blocks, &counts);
-		blocks += RelationGetNumberOfBlocks(rel);
-		relation_close(rel, NoLock);
-	}
+		relation_close(lfirst(cell), NoLock);
 	empty_scan_check(target, counts.scanned);
 	PopActiveSnapshot();
 	CommandCounterIncrement();
@@ -170,7 +209,7 @@ counts_to_datums(const RotateCounts *counts, Datum *values)
 	values[3] = Int64GetDatum(counts->nulls);
 }
 
-/* dbcrypt_rotate("table" regclass, "column" name, aad text, dry_run boolean) */
+/* dbcrypt_rotate("table" regclass, "column" name, aad text, dry_run boolean, keep text) */
 Datum
 dbcrypt_rotate(PG_FUNCTION_ARGS)
 {
@@ -182,7 +221,7 @@ dbcrypt_rotate(PG_FUNCTION_ARGS)
 	arguments_refuse_null(fcinfo, names, lengthof(names));
 	target = target_from_arguments(fcinfo);
 	target.aad = text_argument(fcinfo, 2);
-	counts = rotate_column(&target, PG_GETARG_BOOL(3));
+	counts = rotate_column(&target, PG_GETARG_BOOL(3), text_argument(fcinfo, 4));
 	if (!PG_GETARG_BOOL(3))
 		application_keys_revoke_unused(list_make1(&target));
 	counts_to_datums(&counts, values);
@@ -249,7 +288,7 @@ try_column(void *arg)
 	TargetColumn target = *attempt->target;
 	ListCell *cell;
 
-	foreach(cell, open_members(&target, attempt->dry_run))
+	foreach(cell, open_members(&target, attempt->dry_run, NULL))
 	{
 		Relation rel = lfirst(cell);
 		ColumnScan scan;
@@ -273,7 +312,7 @@ rotate_if_possible(TargetColumn *target, bool dry_run, RotateCounts *counts)
 
 	if (error == NULL)
 	{
-		*counts = rotate_column(target, dry_run);
+		*counts = rotate_column(target, dry_run, NULL);
 		return true;
 	}
 	if (!error_is_refusal(error))

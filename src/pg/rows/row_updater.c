@@ -39,6 +39,8 @@ init_range_table(RowUpdater *updater)
 	if (codec->companion_attnum != InvalidAttrNumber)
 		changed =
 			bms_add_member(changed, codec->companion_attnum - FirstLowInvalidHeapAttributeNumber);
+	if (codec->salt_attnum != InvalidAttrNumber)
+		changed = bms_add_member(changed, codec->salt_attnum - FirstLowInvalidHeapAttributeNumber);
 	rte->rtekind = RTE_RELATION;
 	rte->relid = RelationGetRelid(rel);
 	rte->relkind = rel->rd_rel->relkind;
@@ -282,6 +284,15 @@ write_change(RowUpdater *updater, const ColumnChange *change)
 						errmsg("row was moved to another partition by a concurrent update"),
 						errhint("Call the function again.")));
 	return lock_newest_version(updater, &updater->scan.tid, lockmode) ? VALUE_CURRENT : VALUE_GONE;
+}
+
+void
+updater_write_row(RowUpdater *updater, const ColumnChange *change)
+{
+	updater->scan.tid = updater->scan.row->tts_tid;
+	if (write_change(updater, change) != VALUE_CHANGED)
+		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+						errmsg("could not serialize access due to concurrent update")));
 }
 
 ValueOutcome

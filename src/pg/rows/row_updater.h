@@ -44,6 +44,9 @@ extern void updater_end(RowUpdater *updater);
  */
 extern void updater_build_row(RowUpdater *updater, const ColumnChange *change);
 
+/* Writes a change of the row in updater->scan.row. Throws if someone else changed the row. */
+extern void updater_write_row(RowUpdater *updater, const ColumnChange *change);
+
 /*
  * Re-encrypts the row in updater->scan.row, in its newest version if someone else
  * changed it. Throws 40001 where UPDATE would.

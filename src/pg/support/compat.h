@@ -292,4 +292,13 @@ compat_update_tuple(ResultRelInfo *result, EState *estate, ItemPointer tid, Tupl
 	return status;
 }
 
+/* Completes a tuple descriptor that was made column by column. */
+static inline void
+compat_finish_tuple_desc(TupleDesc desc)
+{
+#if PG_VERSION_NUM >= 190000
+	TupleDescFinalize(desc);
+#endif
+}
+
 #endif

@@ -41,6 +41,17 @@ static const StatusError status_errors[] = {
 								 "two loaded keys have the same Coder digest",
 								 "Make another key in place of the newer one: values of Coder's "
 								 "do not say which of the two they are under."},
+	[DBCRYPT_KEY_HAS_NO_TEXT] = {ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+								 "encryption key %s is not a text: key",
+								 "The keys of such values are derived from the whole text: write "
+								 "it into dbcrypt.key_file after text:, in place of the key."},
+	[DBCRYPT_KEY_TEXTS_DIFFER] = {ERRCODE_CONFIG_FILE_ERROR,
+								  "a key is there twice, with different texts",
+								  "Write each db_key_base once, as a whole, after text:."},
+	[DBCRYPT_NOT_OPENED] = {ERRCODE_DATA_EXCEPTION,
+							"could not decrypt value: the column's key does not open it",
+							"The value was written under another key, or changed. The column's key "
+							"is in its options in dbcrypt_columns."},
 	[DBCRYPT_AUTHENTICATION_FAILED] = {ERRCODE_DATA_EXCEPTION,
 									   "could not decrypt value: authentication failed",
 									   "The AAD differs from the one it was encrypted with, or "

@@ -101,23 +101,21 @@ prepare_expressions(ColumnCodec *codec, const TargetColumn *target, EState *esta
 }
 
 /*
- * The number of the scheme's companion column, InvalidAttrNumber for none. Refuses
- * one that is missing or that is not text or bytea as the value's column is.
+ * The number of a companion column. Refuses one that is missing or that is not text or
+ * bytea as the value's column is.
  */
 static AttrNumber
-companion_column(Relation rel, const TargetColumn *target, dbcrypt_encoding encoding)
+companion_column(Relation rel, const TargetColumn *target, const char *name,
+				 dbcrypt_encoding encoding)
 {
-	const dbcrypt_scheme_traits *traits = dbcrypt_scheme_traits_of(target->scheme);
-	AttrNumber attnum;
+	AttrNumber attnum = name ? get_attnum(RelationGetRelid(rel), name) : InvalidAttrNumber;
 
-	if (traits->companion == DBCRYPT_COMPANION_NONE)
-		return InvalidAttrNumber;
-	attnum = get_attnum(RelationGetRelid(rel), target->options.companion);
 	if (attnum <= 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
 						errmsg("column \"%s\" of relation \"%s\" does not exist",
-							   target->options.companion, RelationGetRelationName(rel)),
-						errdetail("Scheme %s keeps a part of each value in it.", traits->name),
+							   name ? name : "", RelationGetRelationName(rel)),
+						errdetail("Scheme %s keeps a part of each value in it.",
+								  dbcrypt_scheme_traits_of(target->scheme)->name),
 						errhint("Undo its renaming, or call dbcrypt_unregister_column() and adopt "
 								"the column again.")));
 	if (column_encoding(rel, attnum) != encoding)
@@ -125,8 +123,22 @@ companion_column(Relation rel, const TargetColumn *target, dbcrypt_encoding enco
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("columns \"%s\" and \"%s\" of table \"%s\" must both be text or both "
 						"bytea",
-						target->name, target->options.companion, RelationGetRelationName(rel))));
+						target->name, name, RelationGetRelationName(rel))));
 	return attnum;
+}
+
+/* Finds the scheme's companion columns. */
+static void
+prepare_companions(ColumnCodec *codec, const TargetColumn *target)
+{
+	const dbcrypt_scheme_traits *traits = dbcrypt_scheme_traits_of(codec->scheme);
+
+	if (traits->companion != DBCRYPT_COMPANION_NONE)
+		codec->companion_attnum =
+			companion_column(codec->rel, target, target->options.companion, codec->encoding);
+	if (traits->salt)
+		codec->salt_attnum =
+			companion_column(codec->rel, target, target->options.salt, codec->encoding);
 }
 
 /* The UTF-8 of a name that a key is derived with; NULL for NULL. */
@@ -155,6 +167,8 @@ prepare_options(ColumnCodec *codec, const ColumnOptions *options)
 
 	context->table = utf8_of_name(options->table, &context->table_size);
 	context->attribute = utf8_of_name(options->attribute, &context->attribute_size);
+	context->recorded_key = options->key;
+	context->plaintext_is_text = options_plaintext_is_text(options, codec->encoding);
 	codec->json = options->json;
 	codec->attribute_per_field =
 		options->json && options->attribute == NULL && options->attribute_expression == NULL;
@@ -188,8 +202,7 @@ codec_init(ColumnCodec *codec, Relation rel, const TargetColumn *target, EState 
 	codec->econtext = GetPerTupleExprContext(estate);
 	codec->query_context = estate->es_query_cxt;
 	prepare_type(codec, TupleDescAttr(RelationGetDescr(rel), codec->attnum - 1));
-	if (target->scheme)
-		codec->companion_attnum = companion_column(rel, target, codec->encoding);
+	prepare_companions(codec, target);
 	prepare_options(codec, &target->options);
 	prepare_expressions(codec, target, estate);
 }

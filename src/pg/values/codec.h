@@ -34,6 +34,7 @@ typedef struct ColumnCodec
 	Relation rel;
 	AttrNumber attnum;
 	AttrNumber companion_attnum; /* of the companion column, InvalidAttrNumber for none */
+	AttrNumber salt_attnum;		 /* of the second one, which holds a salt; likewise */
 	dbcrypt_encoding encoding;
 	const dbcrypt_scheme *scheme;
 	dbcrypt_context context; /* of the row at work */

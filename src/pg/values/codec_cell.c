@@ -64,6 +64,16 @@ cell_verify(ColumnCodec *codec, const dbcrypt_cell *cell)
 	return status;
 }
 
+/* The bytes of a companion in per-tuple memory. */
+static struct varlena *
+copy_companion(ColumnCodec *codec, const uint8_t *bytes, size_t size)
+{
+	struct varlena *companion = codec_allocate(codec, size);
+
+	memcpy(VARDATA(companion), bytes, size);
+	return companion;
+}
+
 /* Makes the new cell of what the core encrypted into result. */
 static void
 take_sealed(ColumnCodec *codec, struct varlena *result, const dbcrypt_sealed *sealed,
@@ -72,11 +82,11 @@ take_sealed(ColumnCodec *codec, struct varlena *result, const dbcrypt_sealed *se
 	SET_VARSIZE(result, sealed->value_size + VARHDRSZ);
 	new_cell->value = result;
 	new_cell->companion = NULL;
+	new_cell->salt = NULL;
 	if (!sealed->companion_is_null)
-	{
-		new_cell->companion = codec_allocate(codec, sealed->companion_size);
-		memcpy(VARDATA(new_cell->companion), sealed->companion, sealed->companion_size);
-	}
+		new_cell->companion = copy_companion(codec, sealed->companion, sealed->companion_size);
+	if (sealed->salt_size > 0)
+		new_cell->salt = copy_companion(codec, sealed->salt, sealed->salt_size);
 }
 
 /* Encrypts under the primary key; the scheme and context may be other than the codec's. */

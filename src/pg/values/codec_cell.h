@@ -27,6 +27,7 @@ typedef struct NewCell
 {
 	struct varlena *value;
 	struct varlena *companion; /* NULL for SQL NULL */
+	struct varlena *salt;	   /* the same */
 } NewCell;
 
 /* A varlena of this many bytes in per-tuple memory; a clear error if that is too many. */

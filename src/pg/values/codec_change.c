@@ -124,16 +124,17 @@ change_to_null(ColumnCodec *codec, ColumnChange *change)
 	change->nulls[0] = true;
 }
 
-/* Adds the companion to a change, if the column has one; NULL becomes '' if it must. */
+/* Adds a companion to a change, if the column has it; NULL becomes '' if it must. */
 static void
-change_companion(ColumnCodec *codec, struct varlena *companion, ColumnChange *change)
+change_companion(ColumnCodec *codec, AttrNumber attnum, struct varlena *companion,
+				 ColumnChange *change)
 {
 	int n = change->count;
 	Form_pg_attribute attribute;
 
-	if (codec->companion_attnum == InvalidAttrNumber)
+	if (attnum == InvalidAttrNumber)
 		return;
-	attribute = TupleDescAttr(RelationGetDescr(codec->rel), codec->companion_attnum - 1);
+	attribute = TupleDescAttr(RelationGetDescr(codec->rel), attnum - 1);
 	if (companion == NULL && attribute->attnotnull)
 		companion = codec_allocate(codec, 0);
 	if (companion && codec->encoding == DBCRYPT_ENCODING_TEXT &&
@@ -144,10 +145,18 @@ change_companion(ColumnCodec *codec, struct varlena *companion, ColumnChange *ch
 				 errmsg("value too long for type character varying(%d)",
 						(int) (attribute->atttypmod - VARHDRSZ)),
 				 errhint("ALTER the type of column \"%s\" to text.", NameStr(attribute->attname))));
-	change->attnums[n] = codec->companion_attnum;
+	change->attnums[n] = attnum;
 	change->values[n] = PointerGetDatum(companion);
 	change->nulls[n] = companion == NULL;
 	change->count++;
+}
+
+/* Adds what stands beside the value, NULL where the cell has nothing. */
+static void
+change_companions(ColumnCodec *codec, const NewCell *cell, ColumnChange *change)
+{
+	change_companion(codec, codec->companion_attnum, cell->companion, change);
+	change_companion(codec, codec->salt_attnum, cell->salt, change);
 }
 
 /* The fields of a JSON value on their way through an operation. */
@@ -214,7 +223,7 @@ apply(ColumnCodec *codec, CellOperation operation, TupleTableSlot *slot, ColumnC
 	if (!changed)
 		return VALUE_CURRENT;
 	change_value(codec, new_cell.value, change);
-	change_companion(codec, new_cell.companion, change);
+	change_companions(codec, &new_cell, change);
 	return VALUE_CHANGED;
 }
 
@@ -253,6 +262,6 @@ codec_erase(ColumnCodec *codec, TupleTableSlot *slot, ColumnChange *change)
 		change_value(codec, codec_allocate(codec, 0), change);
 	else
 		change_to_null(codec, change);
-	change_companion(codec, NULL, change);
+	change_companions(codec, &(NewCell){0}, change);
 	return VALUE_CHANGED;
 }

@@ -12,8 +12,8 @@
 
 #include "values/codec.h"
 
-/* New values of a row: of the column and of its companion column. */
-#define CHANGE_MAX_COLUMNS 2
+/* New values of a row: of the column and of its companion columns. */
+#define CHANGE_MAX_COLUMNS 3
 typedef struct ColumnChange
 {
 	int count;

@@ -138,17 +138,25 @@ codec_read_cell(ColumnCodec *codec, TupleTableSlot *slot, dbcrypt_cell *cell)
 {
 	struct varlena *value = read_column(codec, slot, codec->attnum);
 	struct varlena *companion = NULL;
+	struct varlena *salt = NULL;
 
 	if (value == NULL)
 		return false;
 	if (codec->companion_attnum != InvalidAttrNumber)
 		companion = read_column(codec, slot, codec->companion_attnum);
+	if (codec->salt_attnum != InvalidAttrNumber)
+		salt = read_column(codec, slot, codec->salt_attnum);
 	*cell = (dbcrypt_cell){.value = (uint8_t *) VARDATA_ANY(value),
 						   .value_size = VARSIZE_ANY_EXHDR(value)};
 	if (companion)
 	{
 		cell->companion = (uint8_t *) VARDATA_ANY(companion);
 		cell->companion_size = VARSIZE_ANY_EXHDR(companion);
+	}
+	if (salt)
+	{
+		cell->salt = (uint8_t *) VARDATA_ANY(salt);
+		cell->salt_size = VARSIZE_ANY_EXHDR(salt);
 	}
 	return true;
 }
