@@ -419,9 +419,10 @@ COMMENT ON FUNCTION dbcrypt_census_deserialize(bytea, internal) IS 'internal to 
 COMMENT ON FUNCTION dbcrypt_adopt(regclass, name, text, jsonb) IS 'register a column of values that another application encrypted';
 COMMENT ON FUNCTION dbcrypt_adopt_coder(regclass) IS 'register every column that Coder has encrypted';
 COMMENT ON FUNCTION dbcrypt_adopt_tooljet(name) IS 'register every column that ToolJet has encrypted';
-COMMENT ON FUNCTION dbcrypt_convert(regclass, name, text) IS 'make native values of those that another application encrypted';
+COMMENT ON FUNCTION dbcrypt_adopt_gitlab(name) IS 'register every column that GitLab has encrypted, and say what else hangs on its key';
+COMMENT ON FUNCTION dbcrypt_convert(regclass, name, text, text) IS 'make native values of those that another application encrypted';
 
-COMMENT ON FUNCTION dbcrypt_rotate(regclass, name, text, boolean) IS 'bring every value of a column under the primary key, in one transaction';
+COMMENT ON FUNCTION dbcrypt_rotate(regclass, name, text, boolean, text) IS 'bring every value of a column under the primary key, in one transaction';
 COMMENT ON FUNCTION dbcrypt_rotate_all(boolean) IS 'bring every value of every registered column under the primary key, in one transaction';
 COMMENT ON PROCEDURE dbcrypt_rotate_online(regclass, name, text, int, float8, text, text, int, text, int, bigint, bigint, bigint, bigint, bigint)
     IS 'bring every value of a column under the primary key, in batches, while the application writes';

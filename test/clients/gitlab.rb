@@ -1,4 +1,4 @@
-# GitLab's part in test/t/066_gitlab.pl, by the gems that GitLab uses: writes a value into
+# GitLab's part in test/t/069_gitlab.pl, by the gems that GitLab uses: writes a value into
 # every encrypted column of the database, or reads each and compares.
 #
 #   ruby gitlab.rb write|check CONNECTION DB_KEY_BASE

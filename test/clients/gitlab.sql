@@ -1,4 +1,4 @@
--- Tables of GitLab's shape, for test/t/066_gitlab.pl: its names and types, NOT NULLs, uniques,
+-- Tables of GitLab's shape, for test/t/069_gitlab.pl: its names and types, NOT NULLs, uniques,
 -- foreign keys, checks, triggers and partitions around every kind of encrypted column. Twelve
 -- rows each (three where noted), whose encrypted columns test/clients/gitlab.rb fills.
 \set ON_ERROR_STOP on
