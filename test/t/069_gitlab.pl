@@ -18,8 +18,7 @@ my ($old, $new) = map { secret_key("gitlab $_") x 2 } 'old', 'new';
 my $node = new_node('gitlab', keys => ["text:$old"], start => 0);
 $node->start;
 $node->safe_psql('postgres', 'CREATE DATABASE gitlab');
-$node->command_ok([ 'psql', '-XqAt', '-f', "$FindBin::RealBin/../clients/gitlab.sql", $node->connstr('gitlab') ],
-	'tables of the shape of those of GitLab');
+$node->safe_psql('gitlab', application_sql('gitlab'));
 cmp_ok($node->safe_psql('gitlab', q{SELECT count(DISTINCT attrelid) FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
 	WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
 	AND (attname LIKE 'encrypted%iv' OR attname LIKE '%\_encrypted')}), '>=', 40, 'forty of them have encrypted columns');
@@ -73,7 +72,7 @@ sub after_block
 		my @not = grep { !/\|adopted$/ } split /\n/, $out =~ s/^\w+\|\w+\n//r;
 		is(join("\n", @not), join("\n",
 			'ai_self_hosted_models|tmp_api_token||not adopted: of Active Record Encryption, which has keys of its own',
-			'pages_domains|encrypted_key|attr_encrypted_cbc|not adopted: cannot tell the key of column "encrypted_key" of table "pages_domains"; It has 3 of the 8 values that it takes.',
+			'pages_domains|encrypted_key|attr_encrypted_cbc|not adopted: cannot tell the key of column "encrypted_key" of table "pages_domains": It has 3 of the 8 values that it takes.',
 			'personal_access_tokens|token_digest||not encrypted: a digest salted with db_key_base, which needs the token to be made anew',
 			'users|encrypted_otp_secret|attr_encrypted_cbc|not adopted: it is under otp_key_base, a secret of its own',
 			(map { "virtual_registries_packages_maven_upstreams|$_||not adopted: of Active Record Encryption, which has keys of its own" } 'username', 'password'),
@@ -82,7 +81,7 @@ sub after_block
 		like($out, qr/^p_ci_builds\|token_encrypted\|gitlab_token\|adopted$/m, 'a partitioned table');
 		like($out, qr/^cluster_providers_gcp\|encrypted_access_token\|attr_encrypted_cbc_unsalted\|adopted$/m, 'CBC without a salt');
 	}
-	elsif ($n == 2) { is($out, 'pages_domains|encrypted_key|', 'the column with few values') }
+	elsif ($n == 2) { is($out, 'pages_domains|encrypted_key|(3,f)', 'the column with few values') }
 	elsif ($n == 3) { unlike($out, qr/\|(failed|not encrypted)\|/, 'all that is adopted opens') }
 	elsif ($n == 4) { is(() = $out =~ /CREATE TRIGGER/g, 2, 'the two triggers that copy') }
 	elsif ($n == 5)

@@ -26,9 +26,16 @@ struct Row
 	dbcrypt_cell cell() const
 	{
 		static const uint8_t empty = 0;
-		const auto start = [](const Octets &bytes) { return bytes.empty() ? &empty : bytes.data(); };
-		return {start(value), value.size(), iv ? start(*iv) : nullptr, iv ? iv->size() : 0,
-				salt ? start(*salt) : nullptr, salt ? salt->size() : 0};
+		const auto start = [](const Octets &bytes)
+		{
+			return bytes.empty() ? &empty : bytes.data();
+		};
+		return {start(value),
+				value.size(),
+				iv ? start(*iv) : nullptr,
+				iv ? iv->size() : 0,
+				salt ? start(*salt) : nullptr,
+				salt ? salt->size() : 0};
 	}
 };
 
@@ -62,8 +69,8 @@ open(const Column &column, dbcrypt_ring *ring, const Row &row, Octets *plaintext
 	plaintext->shrink_to_fit();
 	size_t size = 0;
 	size_t key;
-	const auto status = dbcrypt_scheme_open(column.scheme(), ring, &context, &cell,
-											plaintext->data(), &size, &key);
+	const auto status =
+		dbcrypt_scheme_open(column.scheme(), ring, &context, &cell, plaintext->data(), &size, &key);
 	if (status == DBCRYPT_OK)
 		plaintext->resize(size);
 	return status;
@@ -84,8 +91,7 @@ dbcrypt_status
 seal(const Column &column, dbcrypt_ring *ring, const Octets &plaintext, Row *row)
 {
 	const auto context = column.context();
-	Octets value(
-		dbcrypt_scheme_seal_max_size(column.scheme(), column.encoding, plaintext.size()));
+	Octets value(dbcrypt_scheme_seal_max_size(column.scheme(), column.encoding, plaintext.size()));
 	value.shrink_to_fit();
 	dbcrypt_sealed sealed;
 	sealed.value = value.data();

@@ -226,10 +226,10 @@ TEST(SchemeTable, NamesAreFoundAndFew)
 		EXPECT_EQ(dbcrypt_scheme_find(traits->name), dbcrypt_scheme_at(i));
 		names.insert(traits->name);
 	}
-	EXPECT_EQ(names, (std::set<std::string>{"native", "coder", "lockbox", "tooljet",
-											"attr_encrypted", "attr_encrypted_cbc",
-											"attr_encrypted_cbc_unsalted", "gitlab_token",
-											"containarium"}));
+	EXPECT_EQ(names,
+			  (std::set<std::string>{"native", "coder", "lockbox", "tooljet", "attr_encrypted",
+									 "attr_encrypted_cbc", "attr_encrypted_cbc_unsalted",
+									 "gitlab_token", "containarium"}));
 	EXPECT_EQ(dbcrypt_scheme_find("lightrun"), nullptr);
 	EXPECT_EQ(dbcrypt_scheme_find(""), nullptr);
 }

@@ -53,15 +53,15 @@ using Scheme = ::dbcrypt_scheme;
  * The table of all schemes. Each is in scheme_NAME.cpp; tooljet is in scheme_lockbox.cpp,
  * attr_encrypted_cbc_unsalted in scheme_attr_encrypted_cbc.cpp.
  */
-#define DBCRYPT_SCHEMES(SCHEME)         \
-	SCHEME(native)                      \
-	SCHEME(coder)                       \
-	SCHEME(lockbox)                     \
-	SCHEME(tooljet)                     \
-	SCHEME(attr_encrypted)              \
-	SCHEME(gitlab_token)                \
-	SCHEME(containarium)                \
-	SCHEME(attr_encrypted_cbc)          \
+#define DBCRYPT_SCHEMES(SCHEME) \
+	SCHEME(native)              \
+	SCHEME(coder)               \
+	SCHEME(lockbox)             \
+	SCHEME(tooljet)             \
+	SCHEME(attr_encrypted)      \
+	SCHEME(gitlab_token)        \
+	SCHEME(containarium)        \
+	SCHEME(attr_encrypted_cbc)  \
 	SCHEME(attr_encrypted_cbc_unsalted)
 
 #define DBCRYPT_DECLARE_SCHEME(name) extern const Scheme &name##_scheme;

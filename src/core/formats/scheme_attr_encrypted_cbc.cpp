@@ -116,10 +116,9 @@ protected:
 		const auto ciphertext = decoded(encoding, cell.value, cell.value_size);
 		if (iv.size() != iv_size || (traits.salt && salt.empty()))
 			return false;
-		return traits.salt
-				   ? cbc_open(pbkdf2_sha1(key.text(), salt, rounds, key_size), iv.data(),
-							  ciphertext, out, plaintext_size)
-				   : cbc_open(key.bytes(), iv.data(), ciphertext, out, plaintext_size);
+		return traits.salt ? cbc_open(pbkdf2_sha1(key.text(), salt, rounds, key_size), iv.data(),
+									  ciphertext, out, plaintext_size)
+						   : cbc_open(key.bytes(), iv.data(), ciphertext, out, plaintext_size);
 	}
 
 	void seal_with(const Key &key, dbcrypt_encoding encoding, Bytes plaintext,

@@ -61,8 +61,8 @@ RecordedScheme::open(Keyring &keyring, const dbcrypt_context &context, const dbc
 }
 
 dbcrypt_status
-RecordedScheme::identify(Keyring &, const dbcrypt_context &context, const dbcrypt_cell &,
-						 uint8_t *, char *key_id) const
+RecordedScheme::identify(Keyring &, const dbcrypt_context &context, const dbcrypt_cell &, uint8_t *,
+						 char *key_id) const
 {
 	key_id[0] = '\0';
 	if (context.recorded_key == nullptr || std::strlen(context.recorded_key) != DBCRYPT_KEY_ID_LEN)
@@ -108,8 +108,7 @@ RecordedScheme::rotate(Keyring &keyring, const dbcrypt_context &context, const d
 	Secret plaintext(open_max_size(context.encoding, cell.value_size));
 	size_t size = 0;
 	size_t key = 0;
-	auto status =
-		open(keyring, context, cell, reveal_secret(plaintext).data(), &size, &key);
+	auto status = open(keyring, context, cell, reveal_secret(plaintext).data(), &size, &key);
 	if (status == DBCRYPT_OK && key > 0)
 	{
 		status = seal(keyring, context, reveal_secret(plaintext).first(size), out);

@@ -18,8 +18,8 @@ character_size(Bytes bytes)
 	const uint8_t lead = bytes[0];
 	if (lead < 0x80)
 		return 1;
-	const size_t size = lead >= 0xC2 && lead <= 0xDF ? 2
-						: (lead & 0xF0) == 0xE0		 ? 3
+	const size_t size = lead >= 0xC2 && lead <= 0xDF   ? 2
+						: (lead & 0xF0) == 0xE0		   ? 3
 						: lead >= 0xF0 && lead <= 0xF4 ? 4
 													   : 0;
 	if (size == 0 || bytes.size() < size)

@@ -34,8 +34,7 @@ check_text(const Key &held, const Key &dropped)
 {
 	const Bytes text = reveal_secret(dropped.text());
 	const Bytes held_text = reveal_secret(held.text());
-	if (!text.empty() &&
-		!std::equal(text.begin(), text.end(), held_text.begin(), held_text.end()))
+	if (!text.empty() && !std::equal(text.begin(), text.end(), held_text.begin(), held_text.end()))
 		throw CoreError{DBCRYPT_KEY_TEXTS_DIFFER};
 }
 

@@ -173,8 +173,7 @@ static const char *
 other_state(const GitlabTable *table, const char *column)
 {
 	for (size_t i = 0; i < lengthof(others); i++)
-		if (strcmp(others[i].table, table->name) == 0 &&
-			strcmp(others[i].column, column) == 0)
+		if (strcmp(others[i].table, table->name) == 0 && strcmp(others[i].column, column) == 0)
 			return others[i].state;
 	return NULL;
 }
@@ -207,9 +206,8 @@ adopt_value(const GitlabTable *table, const char *column, Oid type)
 static void
 adopt_token(const GitlabTable *table, const char *column)
 {
-	TargetColumn target = {.relid = table->relid,
-						   .name = pstrdup(column),
-						   .scheme = scheme_named("gitlab_token")};
+	TargetColumn target = {
+		.relid = table->relid, .name = pstrdup(column), .scheme = scheme_named("gitlab_token")};
 
 	put_row(table, column, "gitlab_token", try_to_adopt(&target));
 }

@@ -26,8 +26,8 @@
 typedef struct Candidates
 {
 	const TargetColumn *target;
-	bool named;	 /* the column's key was given */
-	List *keys;	 /* char *: ids */
+	bool named; /* the column's key was given */
+	List *keys; /* char *: ids */
 	int64 values;
 	bool opens; /* the value at work, with the key at work */
 	bool found; /* there is a value at work */
@@ -47,17 +47,18 @@ note_value(void *arg, ValueState state, const char *key_id)
 pg_noreturn static void
 refuse_row(const Candidates *self, const ColumnScan *scan)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_DATA_EXCEPTION),
-			 errmsg("cannot adopt column \"%s\" of table \"%s\": no loaded key opens every value",
-					self->target->name, RelationGetRelationName(scan->rel)),
-			 errdetail("%s does not open table %s, row (%u,%u).",
-					   self->named ? psprintf("The key %s", self->target->options.key)
-								   : "What opens the rows before",
-					   scan->table_name, ItemPointerGetBlockNumber(&scan->tid),
-					   ItemPointerGetOffsetNumber(&scan->tid)),
-			 errhint("See that the application's key is in dbcrypt.key_file, as a whole after text:, "
-					 "and that the options are right.")));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_DATA_EXCEPTION),
+		 errmsg("cannot adopt column \"%s\" of table \"%s\": no loaded key opens every value",
+				self->target->name, RelationGetRelationName(scan->rel)),
+		 errdetail("%s does not open table %s, row (%u,%u).",
+				   self->named ? psprintf("The key %s", self->target->options.key)
+							   : "What opens the rows before",
+				   scan->table_name, ItemPointerGetBlockNumber(&scan->tid),
+				   ItemPointerGetOffsetNumber(&scan->tid)),
+		 errhint("See that the application's key is in dbcrypt.key_file, as a whole after text:, "
+				 "and that the options are right.")));
 }
 
 /* Drops the keys that do not open the row's value. */

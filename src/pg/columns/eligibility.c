@@ -207,10 +207,11 @@ check_companions_differ(Relation rel, AttrNumber attnum, AttrNumber companion,
 			others[i] ? get_attnum(RelationGetRelid(rel), others[i]) : InvalidAttrNumber;
 
 		if (taken == attnum)
-			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-							errmsg("column \"%s\" of table \"%s\" is the companion column of column "
-								   "\"%s\"",
-								   others[i], name, other->name)));
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("column \"%s\" of table \"%s\" is the companion column of column "
+							"\"%s\"",
+							others[i], name, other->name)));
 		if (taken == companion && taken != InvalidAttrNumber)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

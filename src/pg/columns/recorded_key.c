@@ -34,14 +34,15 @@ void
 recorded_key_refuse(const TargetColumn *target)
 {
 	if (!column_is_authenticated(target))
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("column \"%s\" of table \"%s\" can only be rotated or converted as a "
-							   "whole",
-							   target->name, get_rel_name(target->relid)),
-						errdetail("Scheme %s has no authentication: the whole column is under the "
-								  "key that its options record.",
-								  dbcrypt_scheme_traits_of(target->scheme)->name),
-						errhint("Use dbcrypt_rotate() or dbcrypt_convert().")));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("column \"%s\" of table \"%s\" can only be rotated or converted as a "
+						"whole",
+						target->name, get_rel_name(target->relid)),
+				 errdetail("Scheme %s has no authentication: the whole column is under the "
+						   "key that its options record.",
+						   dbcrypt_scheme_traits_of(target->scheme)->name),
+				 errhint("Use dbcrypt_rotate() or dbcrypt_convert().")));
 }
 
 void

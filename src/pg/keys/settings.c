@@ -32,6 +32,25 @@ bool library_preloaded = false;
 
 uint64 settings_key_source_changes = 1;
 
+/* Says why a list of keys is refused; of the keys, only where a bad one is. */
+static void
+explain_bad_keys(dbcrypt_status status, int line)
+{
+	GUC_check_errcode(ERRCODE_INVALID_PARAMETER_VALUE);
+	if (status == DBCRYPT_BAD_KEY)
+	{
+		GUC_check_errmsg("invalid key in dbcrypt.keys");
+		GUC_check_errdetail("Key %d is neither 64 hex digits nor the base64 of 32 bytes.", line);
+		GUC_check_errhint("A key that is text, as GitLab's db_key_base is, is written after "
+						  "\"text:\"; one with white space, commas or quotes only in "
+						  "dbcrypt.key_file.");
+	}
+	else if (status == DBCRYPT_KEY_TEXTS_DIFFER)
+		GUC_check_errmsg("a key is in dbcrypt.keys twice, with different texts");
+	else
+		GUC_check_errmsg("could not read dbcrypt.keys");
+}
+
 /*
  * Accepts a list of keys, but only from sources that other roles cannot read. Keeps
  * nothing of it: the ring is loaded when it is first needed. Weak keys are refused
@@ -85,20 +104,7 @@ check_keys(char **newval, void **extra, GucSource source)
 	if (status == DBCRYPT_OK)
 		return true;
 
-	GUC_check_errcode(ERRCODE_INVALID_PARAMETER_VALUE);
-	if (status == DBCRYPT_BAD_KEY)
-	{
-		GUC_check_errmsg("invalid key in dbcrypt.keys");
-		GUC_check_errdetail("Key %d is neither 64 hex digits nor the base64 of 32 bytes.",
-							error.line);
-		GUC_check_errhint("A key that is text, as GitLab's db_key_base is, is written after "
-						  "\"text:\"; one with white space, commas or quotes only in "
-						  "dbcrypt.key_file.");
-	}
-	else if (status == DBCRYPT_KEY_TEXTS_DIFFER)
-		GUC_check_errmsg("a key is in dbcrypt.keys twice, with different texts");
-	else
-		GUC_check_errmsg("could not read dbcrypt.keys");
+	explain_bad_keys(status, error.line);
 	return false;
 }
 

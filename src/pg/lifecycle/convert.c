@@ -160,8 +160,8 @@ register_converted(TargetColumn *target)
 }
 
 /*
- * dbcrypt_convert("table" regclass, "column" name, aad text, keep text): locks out writers, who would
- * still write values of the old scheme.
+ * dbcrypt_convert("table" regclass, "column" name, aad text, keep text): locks out
+ * writers, who would still write values of the old scheme.
  */
 Datum
 dbcrypt_convert(PG_FUNCTION_ARGS)
@@ -195,9 +195,8 @@ dbcrypt_convert(PG_FUNCTION_ARGS)
 
 		copying_trigger_check(rel, &target);
 		check_binding(rel, &target);
-		kept_values_check(&target,
-						  column_encoding(rel, get_attnum(RelationGetRelid(rel), target.name)),
-						  keep);
+		kept_values_check(
+			&target, column_encoding(rel, get_attnum(RelationGetRelid(rel), target.name)), keep);
 	}
 	CommandCounterIncrement();
 	PushActiveSnapshot(column_is_authenticated(&target) ? GetTransactionSnapshot()

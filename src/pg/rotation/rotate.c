@@ -115,8 +115,7 @@ rotate_relation(Relation rel, const TargetColumn *target, bool dry_run, uint64 b
 static List *
 open_members(TargetColumn *target, bool dry_run, const char *keep)
 {
-	LOCKMODE lockmode =
-		dry_run ? AccessShareLock : recorded_key_lock(target, RowExclusiveLock);
+	LOCKMODE lockmode = dry_run ? AccessShareLock : recorded_key_lock(target, RowExclusiveLock);
 	List *members = target_open(target, lockmode, "rotate");
 	ListCell *cell;
 
@@ -128,9 +127,9 @@ open_members(TargetColumn *target, bool dry_run, const char *keep)
 
 		copying_trigger_check(rel, target);
 		if (!dry_run)
-			kept_values_check(
-				target, column_encoding(rel, get_attnum(RelationGetRelid(rel), target->name)),
-				keep);
+			kept_values_check(target,
+							  column_encoding(rel, get_attnum(RelationGetRelid(rel), target->name)),
+							  keep);
 	}
 	return members;
 }

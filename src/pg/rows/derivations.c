@@ -28,14 +28,15 @@ derivations_announce(const List *members, const TargetColumn *target, int deriva
 	foreach(cell, members)
 		identify_values(lfirst(cell), target, count_value, &values);
 	if (cost > 0 && values > 0)
-		ereport(NOTICE,
-				(errmsg("column \"%s\" of table \"%s\" takes about %lld s of processor time",
-						target->name, get_rel_name(target->relid),
-						(long long) (values * derivations * cost / 1000000 + 1)),
-				 errdetail_plural("%lld value, for which keys are derived slowly, as its scheme "
-								  "demands.",
-								  "%lld values, for each of which keys are derived slowly, as their "
-								  "scheme demands.",
-								  (unsigned long) values, (long long) values)));
+		ereport(
+			NOTICE,
+			(errmsg("column \"%s\" of table \"%s\" takes about %lld s of processor time",
+					target->name, get_rel_name(target->relid),
+					(long long) (values * derivations * cost / 1000000 + 1)),
+			 errdetail_plural("%lld value, for which keys are derived slowly, as its scheme "
+							  "demands.",
+							  "%lld values, for each of which keys are derived slowly, as their "
+							  "scheme demands.",
+							  (unsigned long) values, (long long) values)));
 	return values;
 }

@@ -18,13 +18,6 @@
 #include "columns/options.h"
 #include "rows/kept_values.h"
 
-bool
-kept_values_needed(const TargetColumn *target, dbcrypt_encoding encoding)
-{
-	return !column_is_authenticated(target) &&
-		   !options_plaintext_is_text(&target->options, encoding);
-}
-
 /* The name of the table to make, quoted. Refuses one without a schema, and one that exists. */
 static char *
 qualified_name(const char *keep)
@@ -36,8 +29,8 @@ qualified_name(const char *keep)
 						errmsg("\"%s\" does not name a table with its schema", keep),
 						errhint("Write keep => 'schema.table'.")));
 	if (OidIsValid(get_relname_relid(lsecond(names), get_namespace_oid(linitial(names), false))))
-		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_TABLE),
-						errmsg("relation \"%s\" already exists", keep)));
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_TABLE), errmsg("relation \"%s\" already exists", keep)));
 	return quote_qualified_identifier(linitial(names), lsecond(names));
 }
 
@@ -49,14 +42,16 @@ kept_values_check(const TargetColumn *target, dbcrypt_encoding encoding, const c
 						errmsg("keep is for columns of a scheme without authentication")));
 	if (keep)
 		(void) qualified_name(keep);
-	if (keep == NULL && kept_values_needed(target, encoding))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("cannot change column \"%s\" of table \"%s\" without keeping its old "
-							   "values",
-							   target->name, get_rel_name(target->relid)),
-						errdetail("Its plaintext may be any bytes: of 1,000 values written under "
-								  "another key, four are not noticed."),
-						errhint("Name a table to make of them: keep => 'schema.table'.")));
+	if (keep == NULL && !column_is_authenticated(target) &&
+		!options_plaintext_is_text(&target->options, encoding))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("cannot change column \"%s\" of table \"%s\" without keeping its old "
+						"values",
+						target->name, get_rel_name(target->relid)),
+				 errdetail("Its plaintext may be any bytes: of 1,000 values written under "
+						   "another key, four are not noticed."),
+				 errhint("Name a table to make of them: keep => 'schema.table'.")));
 }
 
 /* The columns to keep: the primary key's, the value and its companions. */

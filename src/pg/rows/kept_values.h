@@ -16,9 +16,6 @@
 extern void kept_values_check(const TargetColumn *target, dbcrypt_encoding encoding,
 							  const char *keep);
 
-/* Whether kept_values_check refuses the column without keep. */
-extern bool kept_values_needed(const TargetColumn *target, dbcrypt_encoding encoding);
-
 /*
  * Makes the table keep, "schema.table", of the primary key, the value and its companions
  * of every row that has a value: as the caller, who then owns it. values: how many there

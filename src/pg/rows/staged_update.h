@@ -21,8 +21,8 @@
  * beyond work_mem wait in a temporary file. Counts the rows by their ValueOutcome in
  * outcomes, of STAGED_OUTCOMES, and shows this backend's progress.
  */
-extern List *staged_compute(const List *members, const TargetColumn *target,
-							CodecFunction function, int64 *outcomes);
+extern List *staged_compute(const List *members, const TargetColumn *target, CodecFunction function,
+							int64 *outcomes);
 
 /* Writes the changes. The caller's lock has kept writers out since they were computed. */
 extern void staged_write(const List *staged, const TargetColumn *target);

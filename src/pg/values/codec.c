@@ -112,8 +112,8 @@ companion_column(Relation rel, const TargetColumn *target, const char *name,
 
 	if (attnum <= 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-						errmsg("column \"%s\" of relation \"%s\" does not exist",
-							   name ? name : "", RelationGetRelationName(rel)),
+						errmsg("column \"%s\" of relation \"%s\" does not exist", name ? name : "",
+							   RelationGetRelationName(rel)),
 						errdetail("Scheme %s keeps a part of each value in it.",
 								  dbcrypt_scheme_traits_of(target->scheme)->name),
 						errhint("Undo its renaming, or call dbcrypt_unregister_column() and adopt "

@@ -89,8 +89,7 @@ examine_cell(ColumnCodec *codec, const dbcrypt_cell *cell, const Examination *ex
 		case DBCRYPT_CELL_ENCRYPTED:
 			state = state_of_cell(codec, cell, examination->decrypt, key_id);
 			/* What the recorded key does not open is under another one, perhaps. */
-			if (state == STATE_FAILED &&
-				!dbcrypt_scheme_traits_of(codec->scheme)->authenticated)
+			if (state == STATE_FAILED && !dbcrypt_scheme_traits_of(codec->scheme)->authenticated)
 				key_id[0] = '\0';
 			examination->visit(examination->arg, state, key_id);
 			break;

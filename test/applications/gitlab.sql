@@ -1,7 +1,6 @@
 -- Tables of GitLab's shape, for test/t/069_gitlab.pl: its names and types, NOT NULLs, uniques,
 -- foreign keys, checks, triggers and partitions around every kind of encrypted column. Twelve
 -- rows each (three where noted), whose encrypted columns test/clients/gitlab.rb fills.
-\set ON_ERROR_STOP on
 
 CREATE TABLE namespaces (
     id bigserial PRIMARY KEY, name varchar NOT NULL, path varchar NOT NULL UNIQUE, traversal_ids bigint[] NOT NULL DEFAULT '{}',
