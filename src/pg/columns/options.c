@@ -145,6 +145,23 @@ options_read(Jsonb *stored, ColumnOptions *options)
 		options->ignore_triggers = read_names(&triggers);
 }
 
+ColumnOptions
+options_copy(const ColumnOptions *options)
+{
+	ColumnOptions copy = {0};
+	ListCell *cell;
+
+	for (size_t i = 0; i < lengthof(fields); i++)
+	{
+		const char *value = *field(unconstify(ColumnOptions *, options), i);
+
+		*field(&copy, i) = value ? pstrdup(value) : NULL;
+	}
+	foreach(cell, options->ignore_triggers)
+		copy.ignore_triggers = lappend(copy.ignore_triggers, pstrdup(lfirst(cell)));
+	return copy;
+}
+
 Datum
 options_write(const ColumnOptions *options)
 {

@@ -37,6 +37,9 @@ extern const dbcrypt_scheme *scheme_native(void);
 extern void options_read(Jsonb *stored, ColumnOptions *options);
 extern Datum options_write(const ColumnOptions *options);
 
+/* A copy of options in the current memory context. */
+extern ColumnOptions options_copy(const ColumnOptions *options);
+
 /* Whether a column of that name is a companion column. */
 extern bool options_is_companion(const ColumnOptions *options, const char *column);
 

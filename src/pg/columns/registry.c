@@ -34,23 +34,6 @@ copy_string(const char *string)
 	return string ? pstrdup(string) : NULL;
 }
 
-/* A copy of options in the current memory context. */
-static ColumnOptions
-copy_options(const ColumnOptions *options)
-{
-	ColumnOptions copy = {.companion = copy_string(options->companion),
-						  .table = copy_string(options->table),
-						  .attribute = copy_string(options->attribute),
-						  .attribute_expression = copy_string(options->attribute_expression),
-						  .where = copy_string(options->where),
-						  .json = copy_string(options->json)};
-	ListCell *cell;
-
-	foreach(cell, options->ignore_triggers)
-		copy.ignore_triggers = lappend(copy.ignore_triggers, pstrdup(lfirst(cell)));
-	return copy;
-}
-
 /* Finds what the row's hint leads to, if it is of this database. */
 static void
 find_hinted(RegistryRow *row)
@@ -150,7 +133,7 @@ resolve_row(const StoredRow *stored, bool whole)
 			psprintf("this version of dbcrypt does not know scheme \"%s\"", stored->scheme);
 	column->aad = copy_string(stored->aad);
 	column->registered_by = pstrdup(stored->registered_by);
-	column->options = copy_options(&stored->options);
+	column->options = options_copy(&stored->options);
 	check_type(column);
 	return row;
 }

@@ -44,14 +44,13 @@ kept_values_check(const TargetColumn *target, dbcrypt_encoding encoding, const c
 		(void) qualified_name(keep);
 	if (keep == NULL && !column_is_authenticated(target) &&
 		!options_plaintext_is_text(&target->options, encoding))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("cannot change column \"%s\" of table \"%s\" without keeping its old "
-						"values",
-						target->name, get_rel_name(target->relid)),
-				 errdetail("Its plaintext may be any bytes: of 1,000 values written under "
-						   "another key, four are not noticed."),
-				 errhint("Name a table to make of them: keep => 'schema.table'.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("column \"%s\" of table \"%s\" can only be changed with keep => "
+							   "'schema.table'",
+							   target->name, get_rel_name(target->relid)),
+						errdetail("Its plaintext may be any bytes: of 1,000 values written under "
+								  "another key, four are not noticed. So its old values are kept."),
+						errhint("Name a new table for them.")));
 }
 
 /* The columns to keep: the primary key's, the value and its companions. */
