@@ -427,7 +427,7 @@ TEST(Recorded, TheWholeTextIsTheKey)
 {
 	/* Two texts of one key: neither may be lost. */
 	const std::string start(32, 'a');
-	dbcrypt_ring *const ring = dbcrypt_ring_new();
+	dbcrypt_ring *const ring = dbcrypt_ring_new(true);
 	const auto add = [&](const std::string &list)
 	{
 		return dbcrypt_ring_add_list(ring, list.data(), list.size(), nullptr);
@@ -440,7 +440,7 @@ TEST(Recorded, TheWholeTextIsTheKey)
 	EXPECT_EQ(add(hex_key('a')), DBCRYPT_OK);
 	EXPECT_EQ(dbcrypt_ring_count(ring), 1U);
 	dbcrypt_ring_free(ring);
-	dbcrypt_ring *const bare = dbcrypt_ring_new();
+	dbcrypt_ring *const bare = dbcrypt_ring_new(true);
 	const std::string both = hex_key('a') + ",text:" + start + "1";
 	EXPECT_EQ(dbcrypt_ring_add_list(bare, both.data(), both.size(), nullptr),
 			  DBCRYPT_KEY_TEXTS_DIFFER);

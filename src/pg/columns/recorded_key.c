@@ -20,7 +20,7 @@ recorded_key_check_caller(Relation rel, const TargetColumn *target)
 	AttrNumber attnum = get_attnum(RelationGetRelid(rel), target->name);
 	Oid type = column_encoding(rel, attnum) == DBCRYPT_ENCODING_BINARY ? BYTEAOID : TEXTOID;
 
-	if (!compat_may_execute(catalog_function("dbcrypt_decrypt", type), GetUserId()))
+	if (!compat_may_execute(catalog_function("dbcrypt_decrypt", type, TEXTOID), GetUserId()))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to open values of column \"%s\" of table \"%s\"",
