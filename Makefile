@@ -96,6 +96,11 @@ deb: FORCE
 	test/harness/setup bare
 	BARE_RUNS=deb test/harness/bare $(firstword $(BARE))
 
+# The Dockerfile, built and tried on an image of Debian's packages.
+test-image: FORCE
+	test/harness/setup bare image
+	test/harness/image $(firstword $(BARE))
+
 soak: FORCE
 	test/harness/setup tap source
 	DBCRYPT_SOAK=1 test/harness/run tap
@@ -146,12 +151,13 @@ help: FORCE
 	@echo 'make demo            the main job on 100,000 rows, in a throwaway server'
 	@echo 'make bench           ratios to pgcrypto, OpenSSL and a plain UPDATE'
 	@echo 'make lint, format    clang-format, clang-tidy, cppcheck'
+	@echo 'make test-image      builds the Dockerfile on an image of Debian, tries a server in it'
 	@echo 'make deb             Debian packages, built and tested on a new, minimal Debian'
 	@echo 'make dist            the archive for PGXN, of what is committed'
 	@echo 'make clean           remove what was built'
 	@echo 'PG_CONFIG=/path/to/pg_config chooses the server version'
 
 .DEFAULT_GOAL := all
-.PHONY: FORCE test $(addprefix test-,$(LAYERS)) test-assert test-valgrind test-bare soak demo bench deb \
+.PHONY: FORCE test $(addprefix test-,$(LAYERS)) test-assert test-valgrind test-bare test-image soak demo bench deb \
 	lint format dist help
 FORCE:
