@@ -347,7 +347,7 @@ dbcrypt_rotate_all(PG_FUNCTION_ARGS)
 
 		MemoryContextSwitchTo(context);
 		if (rotate_if_possible(&working, PG_GETARG_BOOL(0), &counts))
-			put_column(result, target, &counts);
+			put_column(result, &working, &counts); /* renamed meanwhile, perhaps */
 		else
 			target->problem = MemoryContextStrdup(caller, working.problem);
 		MemoryContextSwitchTo(caller);
