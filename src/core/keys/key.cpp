@@ -171,7 +171,7 @@ parse_key_id(std::string_view text)
 	return id;
 }
 
-Key::Key(SourceKey source)
+Key::Key(SourceKey &&source)
 	: bytes_(std::move(source.bytes)), weak_(source.weak), text_(std::move(source.text)),
 	  id_(key_id_of(bytes_))
 {

@@ -72,7 +72,7 @@ class Key
 {
 public:
 	/* source.bytes: key_size of them. */
-	explicit Key(SourceKey source);
+	explicit Key(SourceKey &&source);
 
 	const KeyId &id() const { return id_; }
 	const CoderId &coder_id() const { return coder_id_; }

@@ -31,12 +31,11 @@ static void
 check_columns(FunctionCallInfo fcinfo, TupleDesc desc, int columns)
 {
 	if (desc->natts != columns)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("function \"%s\" is declared with %d result columns, not %d",
-						get_func_name(fcinfo->flinfo->fn_oid), desc->natts, columns),
-				 errhint("Install the version of dbcrypt that pg_extension names, or run "
-						 "ALTER EXTENSION dbcrypt UPDATE.")));
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("function \"%s\" is declared with %d result columns, not %d",
+							   get_func_name(fcinfo->flinfo->fn_oid), desc->natts, columns),
+						errhint("Install the version of dbcrypt that pg_extension names, or run "
+								"ALTER EXTENSION dbcrypt UPDATE.")));
 }
 
 ReturnSetInfo *
