@@ -245,7 +245,7 @@ RowExpression *
 aad_prepare(Expr *parsed, EState *estate)
 {
 	MemoryContext caller = MemoryContextSwitchTo(estate->es_query_cxt);
-	Expr *copy = copyObject(parsed);
+	Expr *copy = copyObjectImpl(parsed); /* copyObject of 19 asks for C23 */
 	RowExpression *self = describe((Node *) copy);
 
 	self->state = ExecPrepareExpr(copy, estate);

@@ -19,6 +19,7 @@
 
 #include "support/background_worker.h"
 #include "support/catalog.h"
+#include "support/compat.h"
 
 PGDLLEXPORT void dbcrypt_check_worker_main(Datum argument);
 
@@ -56,7 +57,7 @@ static void
 end(SIGNAL_ARGS)
 {
 	asked_to_end = true;
-	die(postgres_signal_arg);
+	die(COMPAT_SIGNAL);
 }
 
 /* At the end of the process: says that the check failed, of which the log has the error. */

@@ -10,6 +10,7 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
 
 #include "rows/column_scan.h"
 #include "rows/row_updater.h"

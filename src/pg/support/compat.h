@@ -49,6 +49,13 @@
 typedef RepOriginId ReplOriginId;
 #endif
 
+/* What a signal handler was called with, to call another with. */
+#if PG_VERSION_NUM >= 190000
+#define COMPAT_SIGNAL postgres_signal_arg, pg_siginfo
+#else
+#define COMPAT_SIGNAL postgres_signal_arg
+#endif
+
 /* The replication origin of what the session writes. */
 #if PG_VERSION_NUM >= 190000
 #define COMPAT_SESSION_ORIGIN replorigin_xact_state.origin
