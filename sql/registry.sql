@@ -55,7 +55,9 @@ DROP TABLE hooks;
 ALTER TABLE t ALTER COLUMN v TYPE int USING 1;
 ALTER TABLE t ADD COLUMN more int, ALTER COLUMN v TYPE jsonb USING to_jsonb(v);
 ALTER TABLE t ALTER COLUMN v TYPE char(200);
+\set VERBOSITY sqlstate
 ALTER TABLE t ALTER COLUMN v TYPE regress_dbcrypt_nothing;
+\set VERBOSITY default
 BEGIN;
 CREATE DOMAIN regress_dbcrypt_text AS varchar;
 ALTER TABLE t ALTER COLUMN v TYPE regress_dbcrypt_text;

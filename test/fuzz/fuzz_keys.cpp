@@ -33,8 +33,7 @@ load(const uint8_t *data, size_t size, bool as_list)
 	const auto strictly =
 		as_list ? dbcrypt_ring_add_list(strict, reinterpret_cast<const char *>(data), size, &error)
 				: dbcrypt_ring_add_contents(strict, data, size, &error);
-	require(strictly == status || (status == DBCRYPT_OK && strictly == DBCRYPT_WEAK_KEY) ||
-			(status == DBCRYPT_BAD_KEY && strictly == DBCRYPT_WEAK_KEY));
+	require(strictly == status || strictly == DBCRYPT_WEAK_KEY);
 	dbcrypt_ring_free(strict);
 	require(status == DBCRYPT_OK ? as_list || keys > 0 : keys == 0);
 	for (size_t i = 0; i < keys; i++)

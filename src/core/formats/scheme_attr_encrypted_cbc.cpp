@@ -73,7 +73,8 @@ decoded(dbcrypt_encoding encoding, const uint8_t *data, size_t size)
 std::vector<uint8_t>
 salt_of(dbcrypt_encoding encoding, const dbcrypt_cell &cell)
 {
-	if (encoding == DBCRYPT_ENCODING_TEXT && cell.salt_size > 0 && cell.salt[0] == salt_mark)
+	if (encoding == DBCRYPT_ENCODING_TEXT && cell.salt != nullptr && cell.salt_size > 0 &&
+		cell.salt[0] == salt_mark)
 		return decoded(encoding, cell.salt + 1, cell.salt_size - 1);
 	return decoded(DBCRYPT_ENCODING_BINARY, cell.salt, cell.salt_size);
 }
