@@ -96,6 +96,7 @@ report() # what, unit, this, other, "faster" (other/this, at least) or "slower" 
 . "$root/test/bench/ways.sh"
 . "$root/test/bench/census.sh"
 . "$root/test/bench/tooljet.sh"
+. "$root/test/bench/gitlab.sh"
 
 # ---- the run ----
 
@@ -127,6 +128,7 @@ sql "CREATE TABLE sealed_pgp AS SELECT pgp_sym_encrypt_bytea(p, 'password') AS e
 schemes_prepare
 census_prepare
 tooljet_prepare
+gitlab_prepare
 sql "VACUUM ANALYZE"
 sql "CHECKPOINT"
 warm="SELECT sum(length(dbcrypt_decrypt(dbcrypt_encrypt('x'::bytea)))),
@@ -159,6 +161,7 @@ for round in $(seq "$rounds"); do
 	ways_round
 	census_round
 	tooljet_round
+	gitlab_round
 done
 small_memory=$(rotation_memory $((rows / 10)))
 large_memory=$(rotation_memory "$rows")
@@ -182,6 +185,7 @@ ways_report
 schemes_report
 census_report
 tooljet_report
+gitlab_report
 awk -v small="$small_memory" -v large="$large_memory" -v rows="$rows" 'BEGIN {
 	printf "memory of a rotation: %d kB for %d rows, %d kB for %d rows; goal: at most 1 MB more  %s\n",
 		small, rows / 10, large, rows, large - small <= 1024 ? "ok" : "MISS" }'
