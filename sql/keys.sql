@@ -104,6 +104,24 @@ SELECT key_id, created_at <= now() AS created, revoked_at, canary, comment FROM 
 SELECT count(*) FROM dbcrypt_keys WHERE dbcrypt_is_encrypted(canary) OR canary ~ 'dbc1';
 SELECT dbcrypt_decrypt(canary) FROM dbcrypt_keys;
 
+-- Planted into a column it is plaintext, and behind the header of an envelope it is a
+-- value that does not open: not here, not in the trigger, not when the column is verified.
+CREATE TABLE planted (id int, v text);
+INSERT INTO planted SELECT 1, canary FROM dbcrypt_keys;
+INSERT INTO planted
+	SELECT 2, encode('\x75b73501'::bytea || decode(key_id, 'hex') || '\x00'::bytea || decode(repeat('00', 12), 'hex')
+		|| decode(canary, 'base64'), 'base64') FROM dbcrypt_keys;
+SELECT id, count(*), count(dbcrypt_key_id(v)) AS name_a_key FROM planted WHERE id = 2 GROUP BY id;
+SELECT dbcrypt_decrypt(v) FROM planted WHERE id = 2;
+SELECT dbcrypt_register_column('planted', 'v');
+SELECT state, "values", cardinality(examples) AS examples FROM dbcrypt_verify('planted', 'v') ORDER BY 1, 2;
+CREATE TRIGGER e BEFORE INSERT OR UPDATE ON planted FOR EACH ROW EXECUTE FUNCTION dbcrypt_encrypt_trigger('v');
+INSERT INTO planted SELECT 3, v FROM planted WHERE id = 2;
+INSERT INTO planted SELECT 4, v FROM planted WHERE id = 1;
+SELECT id, count(*), count(*) FILTER (WHERE dbcrypt_decrypt(v) IN (SELECT canary FROM dbcrypt_keys)) AS encrypted
+  FROM planted WHERE id > 2 GROUP BY id;
+DROP TABLE planted;
+
 -- A statement that revokes a key cannot write under it too.
 CREATE TABLE written (v text);
 SELECT dbcrypt_register_column('written', 'v');
