@@ -87,6 +87,32 @@ ALTER TYPE regress_dbcrypt_row DROP ATTRIBUTE w CASCADE;
 SELECT * FROM registry;
 DROP TYPE regress_dbcrypt_row CASCADE;
 
+-- An attribute of a composite type in a column that an AAD reads, however deep.
+CREATE TYPE regress_dbcrypt_town AS (city text, zip text);
+CREATE DOMAIN regress_dbcrypt_towns AS regress_dbcrypt_town[];
+CREATE TYPE regress_dbcrypt_address AS (street text, towns regress_dbcrypt_towns);
+CREATE TABLE inner_row (city text);
+CREATE TABLE addressed (plain regress_dbcrypt_town, address regress_dbcrypt_address, other inner_row, v text);
+SELECT dbcrypt_register_column('addressed', 'v', '(address).towns[1].city');
+ALTER TYPE regress_dbcrypt_town RENAME ATTRIBUTE city TO name;
+ALTER TYPE regress_dbcrypt_town DROP ATTRIBUTE city;
+ALTER TYPE regress_dbcrypt_town ADD ATTRIBUTE country text;
+ALTER TYPE regress_dbcrypt_town ALTER ATTRIBUTE city TYPE varchar(10);
+ALTER TYPE regress_dbcrypt_address DROP ATTRIBUTE towns;
+ALTER TABLE inner_row RENAME city TO name;
+ALTER TABLE inner_row ADD country text, DROP name;
+SELECT dbcrypt_unregister_column('addressed', 'v');
+ALTER TYPE regress_dbcrypt_town RENAME ATTRIBUTE city TO name;
+SELECT dbcrypt_register_column('addressed', 'v', '(other).country');
+ALTER TABLE inner_row RENAME country TO land;
+ALTER TABLE inner_row DROP country;
+ALTER TABLE inner_row ADD zip text;
+SELECT dbcrypt_unregister_column('addressed', 'v');
+SELECT dbcrypt_register_column('addressed', 'v', '(plain).name');
+SELECT * FROM registry;
+DROP TABLE addressed, inner_row;
+DROP TYPE regress_dbcrypt_address, regress_dbcrypt_towns, regress_dbcrypt_town;
+
 -- A column of that name in another table does not matter: above it alone, or of its own.
 CREATE TABLE above (note text);
 CREATE TABLE below (v text) INHERITS (above);

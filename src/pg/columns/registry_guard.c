@@ -31,6 +31,7 @@
 #include "columns/options.h"
 #include "columns/registry.h"
 #include "columns/registry_guard.h"
+#include "columns/row_types.h"
 #include "columns/target.h"
 #include "keys/key_catalog.h"
 #include "support/catalog.h"
@@ -260,6 +261,66 @@ check_change(const GuardedChange *change)
 	}
 }
 
+/* Whether a table with a registered column has rows of a type in it. As is_concerned. */
+static bool
+is_concerned_type(Oid row_type)
+{
+	ListCell *cell;
+
+	foreach(cell, registry_rows(false))
+	{
+		const RegistryRow *row = lfirst(cell);
+
+		if (OidIsValid(row->column.relid) && columns_with_row(row->column.relid, row_type) != NIL)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Refuses to add, drop or rename an attribute of a composite type, or a column of a table
+ * that is the type of another's column, where a registered column needs a column with such
+ * rows: the bytes of "(addr).city", "addr::text" or "to_jsonb(addr)" may become others.
+ * PostgreSQL itself refuses to change an attribute's type there.
+ */
+static void
+check_row_type(Oid relid, const char *attribute, const char *verb)
+{
+	Oid row_type = get_rel_type_id(relid);
+	ListCell *cell;
+
+	if (!OidIsValid(row_type) || !is_concerned_type(row_type))
+		return;
+	foreach(cell, columns_registered())
+	{
+		const TargetColumn *target = lfirst(cell);
+		ListCell *name;
+
+		if (!OidIsValid(target->relid))
+			continue;
+		foreach(name, columns_with_row(target->relid, row_type))
+		{
+			const char *need = need_of(target, lfirst(name));
+
+			if (need == NULL)
+				continue;
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("cannot %s attribute \"%s\" of type %s", verb, attribute,
+						format_type_be(row_type)),
+				 errdetail("The %s of registered column \"%s\" of table \"%s\" reads column "
+						   "\"%s\", which has rows of that type: were it to give other "
+						   "bytes, the values could not be decrypted.",
+						   need, target->name, get_rel_name(target->relid), (char *) lfirst(name)),
+				 errhint("Decrypt that column with dbcrypt_decrypt_column() first. Where the "
+						 "same bytes come from the expression afterwards, "
+						 "dbcrypt_unregister_column() and dbcrypt_register_column() "
+						 "suffice.")));
+		}
+	}
+}
+
 /* Whether two strings are the same, or both NULL. */
 static bool
 same_string(const char *a, const char *b)
@@ -397,6 +458,16 @@ guard_action(GuardedChange *change, const AlterTableCmd *command)
 	}
 }
 
+/* Looks at one action as a change of the type that the table's, or type's, rows have. */
+static void
+guard_row_type(Oid relid, const AlterTableCmd *command)
+{
+	if (command->subtype == AT_DropColumn)
+		check_row_type(relid, command->name, "drop");
+	else if (command->subtype == AT_AddColumn)
+		check_row_type(relid, castNode(ColumnDef, command->def)->colname, "add");
+}
+
 /* Looks at ALTER TABLE, and at ALTER TYPE of a composite type. */
 static void
 guard_alter_table(const AlterTableStmt *statement)
@@ -406,6 +477,8 @@ guard_alter_table(const AlterTableStmt *statement)
 	ListCell *table;
 	ListCell *cell;
 
+	foreach(cell, statement->cmds)
+		guard_row_type(table_of(statement->relation), lfirst_node(AlterTableCmd, cell));
 	foreach(table, altered_tables(statement->relation))
 	{
 		change.relid = lfirst_oid(table);
@@ -422,6 +495,7 @@ guard_rename(const RenameStmt *rename)
 		.column = rename->subname, .verb = "rename", .recurses = rename->relation->inh};
 	ListCell *cell;
 
+	check_row_type(table_of(rename->relation), rename->subname, "rename");
 	foreach(cell, altered_tables(rename->relation))
 	{
 		change.relid = lfirst_oid(cell);
