@@ -176,12 +176,22 @@ write_key_file(key_file($node), key_hex(3), key_hex(2), key_hex(4));
 $node->safe_psql('postgres', 'SELECT dbcrypt_register_keys()');
 ($rc, $output) = runbook('rotate.sql', '', 'table=other', 'column=secret', 'yes=1', 'method=online');
 is($rc, 0, 'online') or diag $output;
+# A large object under the old key stops it, and is passed over by its catalog's name.
+$node->safe_psql('postgres', q{SELECT lo_from_bytea(4711, convert_to(secret, 'UTF8')) FROM people WHERE id = 1});
 ($rc, $output) = runbook('rotate.sql', '', @column, 'yes=1', 'method=online');
-is($rc, 0, 'online, the last column') or diag $output;
+is($rc, 3, 'a large object: psql fails');
+like($output, qr/stopped, no key was revoked: pg_largeobject has values under key $key2, and nobody registered it: 1.*HINT:.*accept=pg_largeobject/s,
+	'a large object: says why');
+is($node->safe_psql('postgres', "SELECT retired_at IS NULL AND revoked_at IS NULL FROM dbcrypt_keys WHERE key_id = '$key2'"),
+	't', 'a large object: the key is as it was');
+($rc, $output) = runbook('rotate.sql', '', @column, 'yes=1', 'method=online', 'accept=pg_largeobject');
+is($rc, 0, 'online, the last column, and the large object passed over') or diag $output;
 is(states(), "$key3|primary|100", 'every value is under the new key');
 like($output, qr/Revoked key $key2/, 'the old key is revoked');
 like($output, qr/kept key ${\key_id(key_hex(4))}: it was registered after the primary key/,
 	'a newer key is kept');
+
+$node->safe_psql('postgres', 'SELECT lo_unlink(4711)');
 
 # ---- an application that goes on under the old key ----
 # A rotation cannot see it; the verification after it does.
