@@ -1,8 +1,8 @@
 /*
- * Every plain spelling of the magic begins with "dbc1" or "75b7", every other one has one
- * of four characters in its first part: a backslash, a percent sign, an ampersand or a line
- * break. Eight places are compared with all of them at once, in words of eight bytes: as
- * fast on text that is full of the magic's characters, as hex digits are, as on any other.
+ * A header begins with the magic, "dbc1" or "75b7", each character of it plain or escaped,
+ * and with line breaks in it. Sixteen places are asked at once whether the magic's first
+ * characters, or the start of an escape, stand there. Only places that pass are read: few,
+ * also in text that is full of backslashes, as JSON within JSON is, or of hex digits.
  */
 #include "envelope_search.h"
 
@@ -23,46 +23,73 @@ namespace
 {
 
 constexpr size_t magic_size = 4;
-constexpr size_t places = sizeof(uint64_t);
-constexpr uint64_t each_byte = 0x0101010101010101;
+
+/* A byte for each of the places that are looked at together; as an answer 0xFF or 0. */
+typedef uint8_t Block __attribute__((vector_size(16)));
+constexpr size_t places = sizeof(Block);
+/* Of these a place needs the next three bytes too. */
+constexpr size_t looked_at = places + magic_size - 1;
 
 constexpr size_t header_size = 12;
 
 /* How JSON within JSON escapes, four levels deep. */
 constexpr size_t most_backslashes = 15;
 
-/* Eight bytes from an address, each XORed with a character: 0 where they are the same. */
-inline uint64_t
-differences(const uint8_t *from, char character)
+/* The bytes from an address on. */
+inline Block
+load(const uint8_t *from)
 {
-	uint64_t bytes;
+	Block bytes;
 	std::memcpy(&bytes, from, sizeof(bytes));
-	return bytes ^ each_byte * static_cast<uint8_t>(character);
+	return bytes;
 }
 
-/* Has the highest bit of a byte set if any byte, perhaps a lower one, is 0. */
-inline uint64_t
-zero_bytes(uint64_t bytes)
+/* Where a character stands. */
+inline Block
+where(Block bytes, uint8_t character)
 {
-	return (bytes - each_byte) & ~bytes & each_byte * 0x80;
+	return reinterpret_cast<Block>(bytes == character);
 }
 
-/* Whether the magic begins at one of eight places, or is spelled otherwise around it. */
-inline bool
+/* Where an escaped character or a line break may begin. */
+inline Block
+where_escaped(Block bytes)
+{
+	return where(bytes, '\\') | where(bytes, '%') | where(bytes, '&') | where(bytes, '=') |
+		   where(bytes, '\r') | where(bytes, '\n');
+}
+
+/*
+ * At which places the magic may begin. One with a backslash is the last of those before
+ * "u00", which spell a character of ASCII.
+ */
+inline Block
 may_begin(const uint8_t *from)
 {
-	const uint64_t base64 = differences(from, 'd') | differences(from + 1, 'b') |
-							differences(from + 2, 'c') | differences(from + 3, '1');
-	/* Of either case: a B differs from a b in one bit. */
-	const uint64_t hex = differences(from, '7') | differences(from + 1, '5') |
-						 (differences(from + 2, 'b') & ~(each_byte * 0x20)) |
-						 differences(from + 3, '7');
-	/* A backslash before a small letter, as in "\u0064": not the frequent "\"". */
-	const uint64_t escape =
-		differences(from, '\\') | (differences(from + 1, '`') & each_byte * 0x60);
-	return (zero_bytes(base64) | zero_bytes(hex) | zero_bytes(escape) |
-			zero_bytes(differences(from, '%')) | zero_bytes(differences(from, '&')) |
-			zero_bytes(differences(from, '\n'))) != 0;
+	const Block first = load(from);
+	const Block second = load(from + 1);
+	const Block third = load(from + 2);
+	const Block fourth = load(from + 3);
+	const Block second_escaped = where_escaped(second);
+	const Block third_escaped = where_escaped(third);
+	const Block base64 =
+		where(first, 'd') &
+		(second_escaped | (where(second, 'b') & (third_escaped | where(third, 'c'))));
+	const Block hex = where(first, '7') &
+					  (second_escaped | (where(second, '5') &
+										 (third_escaped | where(third, 'b') | where(third, 'B'))));
+	const Block escape =
+		where(first, '\\') & where(second, 'u') & where(third, '0') & where(fourth, '0');
+	return base64 | hex | escape | where(first, '%') | where(first, '&');
+}
+
+/* Whether there is a place. */
+inline bool
+has_place(Block block)
+{
+	uint64_t halves[2];
+	std::memcpy(halves, &block, sizeof(halves));
+	return (halves[0] | halves[1]) != 0;
 }
 
 /* What begins a text: a character in some spelling, or a line break. */
@@ -258,64 +285,17 @@ read_base64(Bytes text, size_t at, FoundHeader *found)
 								&found->key_id) == DBCRYPT_OK;
 }
 
-/* Whether a header begins at a place. */
+/* Whether a header begins at a place, or at one of the backslashes that end there. */
 bool
-begins_at(Bytes text, size_t at, FoundHeader *found)
+begins_at(Bytes text, size_t from, size_t at, FoundHeader *found)
 {
-	found->begin = at;
-	return read_base64(text, at, found) || read_hex(text, at, found);
-}
-
-/* Whether a plain character may stand in a magic before its last one. */
-bool
-may_precede(uint8_t character)
-{
-	return character != 0 && std::strchr("dbc75B", character) != nullptr;
-}
-
-/*
- * Whether a header begins so that its magic is first interrupted at a place: up to three
- * plain characters before it. Begins nowhere before an offset.
- */
-bool
-begins_before(Bytes text, size_t from, size_t at, FoundHeader *found)
-{
-	size_t interrupted = at;
+	size_t begin = at;
 
 	if (text[at] == '\\')
-		while (interrupted > from && text[interrupted - 1] == '\\' &&
-			   at - interrupted < most_backslashes - 1)
-			interrupted--;
-	else if (text[at] == '\n')
-	{
-		interrupted -= interrupted > from && text[interrupted - 1] == '\r' ? 1 : 0;
-		interrupted -= interrupted > from && text[interrupted - 1] == '=' ? 1 : 0;
-	}
-	if (interrupted > from && may_precede(text[interrupted - 1]))
-		for (size_t begin = interrupted - std::min(interrupted - from, magic_size - 1);
-			 begin < interrupted; begin++)
-			if (begins_at(text, begin, found))
-				return true;
-	return text[at] != '\n' && begins_at(text, interrupted, found);
-}
-
-/* Whether what stands at a place may be, or interrupt, the start of a header. */
-bool
-is_start(Bytes text, size_t at)
-{
-	switch (text[at])
-	{
-		case 'd':
-		case '7':
-		case '%':
-		case '&':
-		case '\n':
-			return true;
-		case '\\':
-			return at + 1 < text.size() && text[at + 1] >= 'n' && text[at + 1] <= 'u';
-		default:
-			return false;
-	}
+		while (begin > from && text[begin - 1] == '\\' && at - begin < most_backslashes - 1)
+			begin--;
+	found->begin = begin;
+	return read_base64(text, begin, found) || read_hex(text, begin, found);
 }
 
 } // namespace
@@ -323,20 +303,22 @@ is_start(Bytes text, size_t at)
 bool
 envelope_search(Bytes text, size_t from, FoundHeader *found)
 {
-	for (size_t at = from; at < text.size();)
+	uint8_t last[looked_at];
+
+	for (size_t at = from; at < text.size(); at += places)
 	{
+		const uint8_t *bytes = text.data() + at;
 		const size_t left = text.size() - at;
-		if (left >= places + magic_size - 1 && !may_begin(text.data() + at))
+		if (left < looked_at)
 		{
-			at += places;
-			continue;
+			std::memset(last, 0, sizeof(last));
+			bytes = static_cast<const uint8_t *>(std::memcpy(last, bytes, left));
 		}
-		const size_t end = at + std::min(left, places);
-		for (; at < end; at++)
-			if (is_start(text, at) &&
-				(text[at] == 'd' || text[at] == '7' ? begins_at(text, at, found)
-													: begins_before(text, from, at, found)))
-				return true;
+		const Block begins = may_begin(bytes);
+		if (has_place(begins))
+			for (size_t i = 0; i < places; i++)
+				if (begins[i] != 0 && begins_at(text, from, at + i, found))
+					return true;
 	}
 	return false;
 }
