@@ -22,6 +22,13 @@ foreach my $database ('a_hanging', 'b_searched')
 my $asked = "SELECT database || ': ' || state FROM dbcrypt_databases('$id') WHERE database ~ '^[ab]_'";
 my $searched = "b_searched: not in use";
 
+# What the databases answer. A search that hangs fails the test, long before
+# dbcrypt.check_timeout, an hour, would end it.
+sub asked
+{
+	return $node->safe_psql('postgres', $asked, timeout => $PostgreSQL::Test::Utils::timeout_default);
+}
+
 sub reload_log
 {
 	my $offset = -s $node->logfile;
@@ -38,7 +45,7 @@ my $holder = new_session($node, 'a_hanging');
 foreach my $table ('pg_catalog.pg_class', 'pg_catalog.pg_extension', 'public.people')
 {
 	run_sql($holder, "BEGIN; LOCK TABLE $table IN ACCESS EXCLUSIVE MODE");
-	is($node->safe_psql('postgres', $asked), "a_hanging: could not be asked\n$searched", "a lock on $table: it could not be asked");
+	is(asked(), "a_hanging: could not be asked\n$searched", "a lock on $table: it could not be asked");
 	my $log = reload_log();
 	like($log, $table =~ /people/ ? qr/WARNING|LOG:  dbcrypt: database "a_hanging", table public\.people/
 		: qr/WARNING:  dbcrypt: database "a_hanging" could not be checked/, '... nor checked');
@@ -72,7 +79,7 @@ my $log = reload_log();
 like($log, qr/WARNING:  dbcrypt: database "a_hanging" could not be checked\n.*DETAIL:  The check took longer than dbcrypt\.check_timeout, 2000 ms/,
 	'dbcrypt.check_timeout ends the check');
 like($log, qr/WARNING:  dbcrypt: database "b_searched", column public\.people\.secret: .*not encrypted/, '... and the next one is checked');
-is($node->safe_psql('postgres', $asked), "a_hanging: could not be asked\n$searched", '... and the search');
+is(asked(), "a_hanging: could not be asked\n$searched", '... and the search');
 ok($node->poll_query_until('postgres', "SELECT ($sleeping) = 0"), 'no worker is left');
 like(psql_error($node, 'SET dbcrypt.check_timeout = 0'), qr/cannot be changed now/, 'the setting is the configuration\'s');
 $holder->quit;
