@@ -42,7 +42,10 @@ note 'pg_repack is not installed' unless defined $repack;
 # The program pg_repack, with its extension in the database; undef where it is not installed.
 sub find_pg_repack
 {
-	my $bindir = `${\($ENV{PG_CONFIG} // 'pg_config')} --bindir`;
+	my $pg_config = $ENV{PG_CONFIG} // 'pg_config';
+	# The child process of a program that cannot be run would stop our servers as it dies.
+	return if $pg_config =~ m{/} && !-x $pg_config;
+	my $bindir = `$pg_config --bindir`;
 	chomp $bindir;
 	return unless -x "$bindir/pg_repack"
 	  && $node->safe_psql('postgres', q{SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_repack'});

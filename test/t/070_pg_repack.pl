@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $bindir = `pg_config --bindir`;
-$bindir = `$ENV{PG_CONFIG} --bindir` if $ENV{PG_CONFIG};
+$bindir = `$ENV{PG_CONFIG} --bindir` if $ENV{PG_CONFIG} && -x $ENV{PG_CONFIG};
 chomp $bindir;
 my $program = "$bindir/pg_repack";
 plan skip_all => 'pg_repack is not installed' unless -x $program;
