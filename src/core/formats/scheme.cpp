@@ -32,6 +32,15 @@ dbcrypt_scheme::inspect(const dbcrypt_cell &cell) const
 namespace dbcrypt
 {
 
+void
+clear_sealed(dbcrypt_sealed *out)
+{
+	out->value_size = 0;
+	out->companion_is_null = true;
+	out->companion_size = 0;
+	out->salt_size = 0;
+}
+
 const Scheme *
 scheme_named(std::string_view name)
 {

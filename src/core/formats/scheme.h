@@ -68,6 +68,9 @@ using Scheme = ::dbcrypt_scheme;
 DBCRYPT_SCHEMES(DBCRYPT_DECLARE_SCHEME)
 #undef DBCRYPT_DECLARE_SCHEME
 
+/* Makes a sealed cell empty, without companions. out->value stays. */
+void clear_sealed(dbcrypt_sealed *out);
+
 /* The scheme with this name, and scheme number i from 0; nullptr if there is none. */
 const Scheme *scheme_named(std::string_view name);
 const Scheme *scheme_at(size_t i);

@@ -16,15 +16,6 @@ namespace
 /* Above this the longest encoding of a value would not fit in any buffer. */
 constexpr size_t plaintext_limit = std::min<uint64_t>(Aead::plaintext_limit, SIZE_MAX / 4);
 
-void
-reset(dbcrypt_sealed *out)
-{
-	out->value_size = 0;
-	out->companion_is_null = true;
-	out->companion_size = 0;
-	out->salt_size = 0;
-}
-
 } // namespace
 
 size_t
@@ -217,7 +208,7 @@ GcmScheme::seal_with_nonce(Key &key, const dbcrypt_context &context, Bytes plain
 						   const uint8_t *nonce, dbcrypt_sealed *out) const
 {
 	const size_t blob_size = nonce_prefix_ + plaintext.size() + Aead::tag_size;
-	reset(out);
+	clear_sealed(out);
 	seal_at(key, context, plaintext, nonce,
 			out->value + (encoded_size(context.encoding, blob_size) - blob_size), out);
 }
@@ -226,7 +217,7 @@ dbcrypt_status
 GcmScheme::seal(Keyring &keyring, const dbcrypt_context &context, Bytes plaintext,
 				dbcrypt_sealed *out) const
 {
-	reset(out);
+	clear_sealed(out);
 	if (traits.keeps_empty && plaintext.empty())
 		return DBCRYPT_OK;
 	if (names_are_shared(keyring))
@@ -247,7 +238,7 @@ dbcrypt_status
 GcmScheme::rotate(Keyring &keyring, const dbcrypt_context &context, const dbcrypt_cell &cell,
 				  dbcrypt_sealed *out, bool *changed) const
 {
-	reset(out);
+	clear_sealed(out);
 	*changed = false;
 	auto status = DBCRYPT_OK;
 	switch (inspect(cell))

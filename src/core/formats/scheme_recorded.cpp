@@ -13,15 +13,6 @@ namespace dbcrypt
 namespace
 {
 
-void
-reset(dbcrypt_sealed *out)
-{
-	out->value_size = 0;
-	out->companion_is_null = true;
-	out->companion_size = 0;
-	out->salt_size = 0;
-}
-
 /* Index of the recorded key; the keyring's size if that is not loaded. */
 size_t
 find_recorded(const Keyring &keyring, const dbcrypt_context &context)
@@ -75,7 +66,7 @@ dbcrypt_status
 RecordedScheme::seal(Keyring &keyring, const dbcrypt_context &context, Bytes plaintext,
 					 dbcrypt_sealed *out) const
 {
-	reset(out);
+	clear_sealed(out);
 	if (traits.keeps_empty && plaintext.empty())
 		return DBCRYPT_OK;
 	dbcrypt_status status;
@@ -100,7 +91,7 @@ dbcrypt_status
 RecordedScheme::rotate(Keyring &keyring, const dbcrypt_context &context, const dbcrypt_cell &cell,
 					   dbcrypt_sealed *out, bool *changed) const
 {
-	reset(out);
+	clear_sealed(out);
 	*changed = false;
 	if (inspect(cell) != DBCRYPT_CELL_ENCRYPTED)
 		return DBCRYPT_OK;
