@@ -6,7 +6,6 @@
 #include "postgres.h"
 
 #include "access/relation.h"
-#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -24,8 +23,6 @@
 #include "core/api/scheme.h"
 #include "keys/session_keyring.h"
 #include "support/arguments.h"
-#include "support/catalog.h"
-#include "support/compat.h"
 #include "support/errors.h"
 #include "support/subtransaction.h"
 
@@ -150,10 +147,7 @@ default_options(TargetColumn *target)
 static void
 check_may_decrypt(Relation rel, const TargetColumn *target)
 {
-	AttrNumber attnum = get_attnum(RelationGetRelid(rel), target->name);
-	Oid type = column_encoding(rel, attnum) == DBCRYPT_ENCODING_BINARY ? BYTEAOID : TEXTOID;
-
-	if (!compat_may_execute(catalog_function("dbcrypt_decrypt", type, TEXTOID), GetUserId()))
+	if (!column_may_decrypt(rel, target->name))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to adopt column \"%s\" of table \"%s\"", target->name,

@@ -66,7 +66,6 @@ static bool
 try_row(ColumnScan *scan, void *arg)
 {
 	Candidates *self = arg;
-	List *left = NIL;
 	ListCell *cell;
 
 	self->found = false;
@@ -75,12 +74,11 @@ try_row(ColumnScan *scan, void *arg)
 		scan->codec.context.recorded_key = lfirst(cell);
 		self->opens = true;
 		codec_examine(&scan->codec, scan->row, note_value, self);
-		if (self->opens)
-			left = lappend(left, lfirst(cell));
+		if (!self->opens)
+			self->keys = foreach_delete_current(self->keys, cell);
 	}
 	self->values += self->found;
-	self->keys = left;
-	if (left == NIL)
+	if (self->keys == NIL)
 		refuse_row(self, scan);
 	return true;
 }

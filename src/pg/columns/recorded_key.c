@@ -4,23 +4,16 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
-#include "miscadmin.h"
 #include "utils/lsyscache.h"
 
 #include "columns/recorded_key.h"
 #include "columns/registry.h"
 #include "core/api/scheme.h"
-#include "support/catalog.h"
-#include "support/compat.h"
 
 void
 recorded_key_check_caller(Relation rel, const TargetColumn *target)
 {
-	AttrNumber attnum = get_attnum(RelationGetRelid(rel), target->name);
-	Oid type = column_encoding(rel, attnum) == DBCRYPT_ENCODING_BINARY ? BYTEAOID : TEXTOID;
-
-	if (!compat_may_execute(catalog_function("dbcrypt_decrypt", type, TEXTOID), GetUserId()))
+	if (!column_may_decrypt(rel, target->name))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to open values of column \"%s\" of table \"%s\"",

@@ -6,6 +6,7 @@
 
 #include "access/sysattr.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "optimizer/optimizer.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/acl.h"
@@ -16,8 +17,11 @@
 #include "columns/options.h"
 #include "columns/target.h"
 #include "core/api/scheme.h"
+#include "support/catalog.h"
 #include "support/compat.h"
+#include "support/errors.h"
 #include "support/run_as.h"
+#include "support/subtransaction.h"
 
 TargetColumn
 target_from_arguments(FunctionCallInfo fcinfo)
@@ -74,6 +78,27 @@ bool
 column_is_authenticated(const TargetColumn *target)
 {
 	return target->scheme == NULL || dbcrypt_scheme_traits_of(target->scheme)->authenticated;
+}
+
+bool
+column_take_refusal(TargetColumn *target, ErrorData *error)
+{
+	if (error == NULL)
+		return false;
+	if (!error_is_refusal(error))
+		ReThrowError(error);
+	target->problem = error_line(error);
+	FreeErrorData(error);
+	return true;
+}
+
+bool
+column_may_decrypt(Relation rel, const char *column)
+{
+	AttrNumber attnum = get_attnum(RelationGetRelid(rel), column);
+	Oid type = column_encoding(rel, attnum) == DBCRYPT_ENCODING_BINARY ? BYTEAOID : TEXTOID;
+
+	return compat_may_execute(catalog_function("dbcrypt_decrypt", type, TEXTOID), GetUserId());
 }
 
 void

@@ -64,10 +64,19 @@ extern Bitmapset *column_dependents(Relation rel, AttrNumber attnum);
 extern bool column_names_key(const TargetColumn *target);
 
 /*
+ * Takes down why a column among others was refused, as its problem: the error of working
+ * on it. False if there was none. Throws one that is no refusal.
+ */
+extern bool column_take_refusal(TargetColumn *target, ErrorData *error);
+
+/*
  * Whether a value shows that it was opened with the right key. If not, the whole column
  * is under the key that options.key records.
  */
 extern bool column_is_authenticated(const TargetColumn *target);
+
+/* Whether the caller may decrypt values of the column of a relation: EXECUTE on dbcrypt_decrypt. */
+extern bool column_may_decrypt(Relation rel, const char *column);
 
 /*
  * Encoding of a column's values: binary for bytea, text for text types and JSON, and

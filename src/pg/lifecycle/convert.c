@@ -77,14 +77,10 @@ convert_recorded(const List *members, const TargetColumn *target, const char *ke
 	List *staged;
 
 	recorded_key_refuse_part(target);
-	(void) derivations_announce(members, target, 1);
+	derivations_announce(members, target, 1);
 	staged = staged_compute(members, target, codec_convert, outcomes);
 	if (keep)
-	{
-		SPI_connect();
 		kept_values_save(target, keep, outcomes[VALUE_CHANGED]);
-		SPI_finish();
-	}
 	staged_write(staged, target);
 	staged_end(staged);
 	for (int i = 0; i < STAGED_OUTCOMES; i++)
@@ -99,14 +95,13 @@ convert_members(const List *members, const TargetColumn *target, const char *kee
 {
 	ListCell *cell;
 
-	if (!column_is_authenticated(target))
+	if (column_is_authenticated(target))
+		foreach(cell, members)
+			convert_relation(lfirst(cell), target, counts);
+	else
 		convert_recorded(members, target, keep, counts);
 	foreach(cell, members)
-	{
-		if (column_is_authenticated(target))
-			convert_relation(lfirst(cell), target, counts);
 		relation_close(lfirst(cell), NoLock);
-	}
 }
 
 /*

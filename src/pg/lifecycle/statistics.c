@@ -4,19 +4,14 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/sysattr.h"
-#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/heap.h"
-#include "catalog/indexing.h"
-#include "catalog/pg_inherits.h"
 #include "catalog/pg_statistic_ext.h"
 #include "commands/defrem.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -25,25 +20,6 @@
 #include "columns/target.h"
 #include "lifecycle/column_use.h"
 #include "lifecycle/statistics.h"
-
-/* Adds the direct parents of a relation to a list of OIDs. */
-static List *
-add_parents(List *relids, Oid relid)
-{
-	Relation inherits = table_open(InheritsRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple tuple;
-
-	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(relid));
-	scan = systable_beginscan(inherits, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		relids = list_append_unique_oid(relids, ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent);
-	systable_endscan(scan);
-	table_close(inherits, AccessShareLock);
-	return relids;
-}
 
 /* Whether an extended statistics object covers one of these columns. */
 static bool
@@ -120,12 +96,13 @@ remove_relation_statistics(Oid relid, const char *column)
 void
 statistics_remove(const TargetColumn *target)
 {
-	List *relids = column_members(target->relid, NoLock);
+	List *relids = NIL;
+	ListCell *cell;
 
 	/* The tables above sampled the column's rows too. */
-	for (int i = 0; i < list_length(relids); i++)
-		relids = add_parents(relids, list_nth_oid(relids, i));
+	foreach(cell, column_members(target->relid, NoLock))
+		relids = list_concat_unique_oid(relids, column_ancestors(lfirst_oid(cell)));
 	CommandCounterIncrement();
-	for (int i = 0; i < list_length(relids); i++)
-		remove_relation_statistics(list_nth_oid(relids, i), target->name);
+	foreach(cell, relids)
+		remove_relation_statistics(lfirst_oid(cell), target->name);
 }

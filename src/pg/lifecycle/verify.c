@@ -23,7 +23,6 @@
 #include "lifecycle/tally.h"
 #include "rows/column_scan.h"
 #include "support/arguments.h"
-#include "support/errors.h"
 #include "support/subtransaction.h"
 #include "values/codec_inspect.h"
 
@@ -223,13 +222,7 @@ verify_if_possible(TargetColumn *target, List **tallies)
 	ErrorData *error = subtransaction_undo(try_column, &attempt);
 
 	*tallies = attempt.tallies;
-	if (error == NULL)
-		return true;
-	if (!error_is_refusal(error))
-		ReThrowError(error);
-	target->problem = error_line(error);
-	FreeErrorData(error);
-	return false;
+	return !column_take_refusal(target, error);
 }
 
 /*

@@ -49,7 +49,7 @@ inspect_row(ColumnScan *scan, void *arg)
 	ValueOutcome outcome = codec_inspect(&scan->codec, scan->row);
 
 	if (outcome == VALUE_CHANGED && check->options->skip_bad)
-		outcome = codec_reencrypt(&scan->codec, scan->row, false, &change);
+		outcome = codec_reencrypt(&scan->codec, scan->row, &change);
 	result->scanned++;
 	result->nulls += outcome == VALUE_NULL;
 	result->skipped += outcome == VALUE_BAD;

@@ -23,21 +23,12 @@
 /* Each value is opened with a key of its own, and sealed with another. */
 #define DERIVATIONS 2
 
-/* codec_reencrypt as a CodecFunction. */
-static ValueOutcome
-reencrypt(ColumnCodec *codec, TupleTableSlot *slot, ColumnChange *change)
-{
-	return codec_reencrypt(codec, slot, false, change);
-}
-
 /* Writes the new values and the key that they are under. */
 static void
 write_values(const List *staged, TargetColumn *target, const char *keep, int64 changed)
 {
-	SPI_connect();
 	if (keep && changed > 0)
 		kept_values_save(target, keep, changed);
-	SPI_finish();
 	staged_write(staged, target);
 	target->options.key = pstrdup(dbcrypt_ring_key_id(session_ring(), 0));
 	SPI_connect();
@@ -52,8 +43,8 @@ rotate_recorded(const List *members, TargetColumn *target, bool dry_run, const c
 	List *staged;
 
 	recorded_key_refuse_part(target);
-	(void) derivations_announce(members, target, DERIVATIONS);
-	staged = staged_compute(members, target, reencrypt, outcomes);
+	derivations_announce(members, target, DERIVATIONS);
+	staged = staged_compute(members, target, codec_reencrypt, outcomes);
 	if (!dry_run)
 		write_values(staged, target, keep, outcomes[VALUE_CHANGED]);
 	staged_end(staged);

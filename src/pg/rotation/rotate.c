@@ -31,7 +31,6 @@
 #include "rows/row_updater.h"
 #include "rows/staged_update.h"
 #include "support/arguments.h"
-#include "support/errors.h"
 #include "support/progress.h"
 #include "support/subtransaction.h"
 #include "values/codec.h"
@@ -76,7 +75,7 @@ rotate_row(ColumnScan *scan, void *arg)
 		progress_update(work->blocks_done++, counts->rotated);
 	}
 	if (work->dry_run)
-		outcome = codec_reencrypt(&scan->codec, scan->row, true, &change);
+		outcome = codec_reencrypt_verifying(&scan->codec, scan->row, &change);
 	else
 		outcome = updater_reencrypt_row(&work->updater);
 	counts->scanned += outcome != VALUE_GONE;
@@ -309,16 +308,10 @@ rotate_if_possible(TargetColumn *target, bool dry_run, RotateCounts *counts)
 	Attempt attempt = {.target = target, .dry_run = dry_run};
 	ErrorData *error = subtransaction_run(try_column, &attempt);
 
-	if (error == NULL)
-	{
-		*counts = rotate_column(target, dry_run, NULL);
-		return true;
-	}
-	if (!error_is_refusal(error))
-		ReThrowError(error);
-	target->problem = error_line(error);
-	FreeErrorData(error);
-	return false;
+	if (column_take_refusal(target, error))
+		return false;
+	*counts = rotate_column(target, dry_run, NULL);
+	return true;
 }
 
 /*

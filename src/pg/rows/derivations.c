@@ -18,16 +18,18 @@ count_value(void *arg, Relation rel, ValueState state, const char *key_id, ItemP
 	return true;
 }
 
-int64
+void
 derivations_announce(const List *members, const TargetColumn *target, int derivations)
 {
 	unsigned cost = dbcrypt_scheme_traits_of(target->scheme)->derivation;
 	int64 values = 0;
 	ListCell *cell;
 
+	if (cost == 0)
+		return;
 	foreach(cell, members)
 		identify_values(lfirst(cell), target, count_value, &values);
-	if (cost > 0 && values > 0)
+	if (values > 0)
 		ereport(
 			NOTICE,
 			(errmsg("column \"%s\" of table \"%s\" takes about %lld s of processor time",
@@ -38,5 +40,4 @@ derivations_announce(const List *members, const TargetColumn *target, int deriva
 							  "%lld values, for each of which keys are derived slowly, as their "
 							  "scheme demands.",
 							  (unsigned long) values, (long long) values)));
-	return values;
 }

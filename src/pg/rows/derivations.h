@@ -12,9 +12,9 @@
 #include "columns/target.h"
 
 /*
- * Counts the column's values in its open relations. In a scheme whose keys take long to
- * derive, says what so many derivations a value will cost, before they begin.
+ * In a scheme whose keys take long to derive, says what so many derivations for each value
+ * of the open relations will cost, before they begin.
  */
-extern int64 derivations_announce(const List *members, const TargetColumn *target, int derivations);
+extern void derivations_announce(const List *members, const TargetColumn *target, int derivations);
 
 #endif

@@ -17,6 +17,7 @@
 
 #include "columns/options.h"
 #include "rows/kept_values.h"
+#include "support/relation_name.h"
 
 /* The name of the table to make, quoted. Refuses one without a schema, and one that exists. */
 static char *
@@ -84,16 +85,13 @@ void
 kept_values_save(const TargetColumn *target, const char *keep, int64 values)
 {
 	Relation rel = relation_open(target->relid, NoLock);
-	char *statement =
-		psprintf("CREATE TABLE %s AS SELECT %s FROM %s WHERE %s IS NOT NULL", qualified_name(keep),
-				 column_list(rel, target),
-				 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-											RelationGetRelationName(rel)),
-				 quote_identifier(target->name));
-
+	char *statement = psprintf("CREATE TABLE %s AS SELECT %s FROM %s WHERE %s IS NOT NULL",
+							   qualified_name(keep), column_list(rel, target),
+							   relation_name(target->relid), quote_identifier(target->name));
 	int result;
 
 	relation_close(rel, NoLock);
+	SPI_connect();
 	result = SPI_execute(statement, false, 0);
 	if (result < 0)
 		elog(ERROR, "could not make a table of old values: %s", SPI_result_code_string(result));
@@ -103,4 +101,5 @@ kept_values_save(const TargetColumn *target, const char *keep, int64 values)
 				 errmsg("only " UINT64_FORMAT " of " INT64_FORMAT " old values could be kept",
 						SPI_processed, values),
 				 errdetail("A row security policy hides the others from the caller.")));
+	SPI_finish();
 }

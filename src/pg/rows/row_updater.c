@@ -227,17 +227,10 @@ update_tuple(RowUpdater *updater, TM_FailureData *failure, LockTupleMode *lockmo
 	return status;
 }
 
-/* codec_reencrypt as a CodecFunction. */
-static ValueOutcome
-reencrypt(ColumnCodec *codec, TupleTableSlot *slot, ColumnChange *change)
-{
-	return codec_reencrypt(codec, slot, false, change);
-}
-
 ValueOutcome
 updater_reencrypt_row(RowUpdater *updater)
 {
-	return updater_update_row(updater, reencrypt);
+	return updater_update_row(updater, codec_reencrypt);
 }
 
 /*

@@ -228,9 +228,15 @@ apply(ColumnCodec *codec, CellOperation operation, TupleTableSlot *slot, ColumnC
 }
 
 ValueOutcome
-codec_reencrypt(ColumnCodec *codec, TupleTableSlot *slot, bool verify_current, ColumnChange *change)
+codec_reencrypt(ColumnCodec *codec, TupleTableSlot *slot, ColumnChange *change)
 {
-	return apply(codec, verify_current ? CELL_REENCRYPT_VERIFY : CELL_REENCRYPT, slot, change);
+	return apply(codec, CELL_REENCRYPT, slot, change);
+}
+
+ValueOutcome
+codec_reencrypt_verifying(ColumnCodec *codec, TupleTableSlot *slot, ColumnChange *change)
+{
+	return apply(codec, CELL_REENCRYPT_VERIFY, slot, change);
 }
 
 ValueOutcome

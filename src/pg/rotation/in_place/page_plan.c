@@ -81,7 +81,7 @@ run_task(void *arg)
 	ColumnCodec *codec = &task->work->scan->codec;
 
 	if (task->change)
-		task->outcome = codec_reencrypt(codec, task->work->slot, false, task->change);
+		task->outcome = codec_reencrypt(codec, task->work->slot, task->change);
 	else
 		task->outcome = codec_inspect(codec, task->work->slot);
 }
