@@ -92,6 +92,22 @@ report() # what, unit, this, other, "faster" (other/this, at least) or "slower" 
 	[[ $line != *MISS ]] || missed=1
 }
 
+# Adoption and rotation of an application's database, and their sum against a loop of the
+# application's language, if its time was recorded.
+report_application() # figures' prefix, adopting function, loop's name, loop's figure, goal, why there may be none
+{
+	local adopt rotate
+	adopt=$(median "$1_adopt")
+	rotate=$(median "$1_rotate")
+	awk -v what="  $2" -v adopt="$adopt" -v rotate="$rotate" 'BEGIN {
+		printf "%-46s %10.2f s\n%-46s %10.2f s\n", what, adopt / 1000, "  dbcrypt_rotate_all", rotate / 1000 }'
+	if [ -f "$figures/$4" ]; then
+		report "  both, against a loop of $3" ms "$(awk -v a="$adopt" -v b="$rotate" 'BEGIN { print a + b }')" "$(median "$4")" faster "$5"
+	else
+		echo "  a loop of $3: left out, $6"
+	fi
+}
+
 . "$root/test/bench/schemes.sh"
 . "$root/test/bench/ways.sh"
 . "$root/test/bench/census.sh"

@@ -112,17 +112,9 @@ gitlab_cbc_round()
 
 gitlab_report()
 {
-	local adopt rotate
-	adopt=$(median gitlab_adopt)
-	rotate=$(median gitlab_rotate)
 	echo "$gitlab_values values of a GitLab database, AES-256-GCM and tokens in four tables"
-	awk -v adopt="$adopt" -v rotate="$rotate" 'BEGIN {
-		printf "%-46s %10.2f s\n%-46s %10.2f s\n", "  dbcrypt_adopt_gitlab", adopt / 1000, "  dbcrypt_rotate_all", rotate / 1000 }'
-	if gitlab_has_ruby; then
-		report "  both, against a loop of Ruby" ms "$(awk -v a="$adopt" -v b="$rotate" 'BEGIN { print a + b }')" "$(median gitlab_ruby)" faster 1
-	else
-		echo "  a loop of Ruby: left out, Ruby or its packages encryptor and pg are not installed"
-	fi
+	report_application gitlab dbcrypt_adopt_gitlab Ruby gitlab_ruby 1 \
+		"Ruby or its packages encryptor and pg are not installed"
 	echo "$gitlab_cbc_values values of AES-256-CBC with a salt, CPU time"
 	report "  dbcrypt_rotate, against the derivations alone" ms "$(median gitlab_cbc)" "$(median gitlab_derive)" slower 1.1
 }

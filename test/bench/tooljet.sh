@@ -61,15 +61,7 @@ tooljet_round()
 
 tooljet_report()
 {
-	local adopt rotate
-	adopt=$(median tooljet_adopt)
-	rotate=$(median tooljet_rotate)
 	echo "$tooljet_values values of a ToolJet database, in five tables"
-	awk -v adopt="$adopt" -v rotate="$rotate" 'BEGIN {
-		printf "%-46s %10.2f s\n%-46s %10.2f s\n", "  dbcrypt_adopt_tooljet", adopt / 1000, "  dbcrypt_rotate_all", rotate / 1000 }'
-	if tooljet_has_node; then
-		report "  both, against a loop of Node" ms "$(awk -v a="$adopt" -v b="$rotate" 'BEGIN { print a + b }')" "$(median tooljet_node)" faster 2
-	else
-		echo "  a loop of Node: left out, Node or its package pg (node-pg) is not installed"
-	fi
+	report_application tooljet dbcrypt_adopt_tooljet Node tooljet_node 2 \
+		"Node or its package pg (node-pg) is not installed"
 }

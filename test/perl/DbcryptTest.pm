@@ -19,7 +19,7 @@ use Time::HiRes ();
 
 our @EXPORT = qw(new_node key_file write_key_file key_hex key_id key_base64 secret_key
   key_spellings new_session run_sql start_sql finish_sql wait_for_setting
-  psql_error application_sql client client_available decrypt_all_ok grep_files no_key_in_files_ok
+  psql_error application_sql client client_available gitlab_gems decrypt_all_ok grep_files no_key_in_files_ok
   server_process kill_server kill_process wait_for_crash soak);
 
 # True when the long loops should run.
@@ -197,6 +197,17 @@ sub client
 	my ($out, $err);
 	IPC::Run::run([ 'node', "$FindBin::RealBin/../clients/schemes.js", $action, $scheme, $key ],
 		'<', \$lines, '>', \$out, '2>', \$err) or die "client could not $action $scheme: $err";
+	return $out;
+}
+
+# Lets test/clients/gitlab.rb write or check a database under a db_key_base; asserts that
+# it does not complain.
+sub gitlab_gems
+{
+	my ($node, $database, $action, $base) = @_;
+	my ($out, $err) = run_command([ 'ruby', '-W0', "$FindBin::RealBin/../clients/gitlab.rb", $action,
+		$node->connstr($database), $base ]);
+	is($err, '', "the gems $action");
 	return $out;
 }
 

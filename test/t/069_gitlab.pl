@@ -23,17 +23,9 @@ cmp_ok($node->safe_psql('gitlab', q{SELECT count(DISTINCT attrelid) FROM pg_attr
 	WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
 	AND (attname LIKE 'encrypted%iv' OR attname LIKE '%\_encrypted')}), '>=', 40, 'forty of them have encrypted columns');
 
-sub gems
-{
-	my ($action, $base) = @_;
-	my ($out, $err) = run_command([ 'ruby', '-W0', "$FindBin::RealBin/../clients/gitlab.rb", $action,
-		$node->connstr('gitlab'), $base ]);
-	is($err, '', "the gems $action");
-	return $out;
-}
-my $values = gems('write', $old);
+my $values = gitlab_gems($node, 'gitlab', 'write', $old);
 cmp_ok($values, '>', 800, 'values are written');
-is(gems('check', $old), $values, '... and read');
+is(gitlab_gems($node, 'gitlab', 'check', $old), $values, '... and read');
 
 # What must not change: everything but encrypted columns and what stands beside them.
 my $untouched = q{SELECT md5(string_agg(t, '|' ORDER BY t)) FROM (SELECT concat(id, email, encrypted_password, encrypted_otp_secret) FROM users
@@ -97,7 +89,7 @@ sub after_block
 	return;
 }
 
-is(gems('check', $new), $values, 'every value, with the new db_key_base alone');
+is(gitlab_gems($node, 'gitlab', 'check', $new), $values, 'every value, with the new db_key_base alone');
 is($node->safe_psql('gitlab', q{SELECT DISTINCT state FROM dbcrypt_verify_all() ORDER BY 1}), "primary\nprimary, unauthenticated",
 	'... and the new key alone in the ring');
 is($node->safe_psql('gitlab', $untouched), $before, 'nothing else has changed, and no trigger fired');

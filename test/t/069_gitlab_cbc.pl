@@ -4,7 +4,6 @@ use strict;
 use warnings FATAL => 'all';
 
 use DbcryptTest;
-use FindBin;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -23,15 +22,7 @@ $node->safe_psql('postgres', qq{
 	INSERT INTO vars SELECT generate_series(1, $values);
 	INSERT INTO raw_vars SELECT generate_series(1, 20)});
 
-sub gems
-{
-	my ($action, $base) = @_;
-	my ($out, $err) = run_command([ 'ruby', '-W0', "$FindBin::RealBin/../clients/gitlab.rb", $action,
-		$node->connstr('postgres'), $base ]);
-	is($err, '', "the gems $action");
-	return $out;
-}
-is(gems('write', $old), $values + 20, 'values are written');
+is(gitlab_gems($node, 'postgres', 'write', $old), $values + 20, 'values are written');
 is($node->safe_psql('postgres', 'SELECT "table", scheme, state FROM dbcrypt_adopt_gitlab()'),
 	"raw_vars|attr_encrypted_cbc|adopted\nvars|attr_encrypted_cbc|adopted", 'and adopted');
 
@@ -74,11 +65,11 @@ like((run_sql($session, q{SELECT * FROM dbcrypt_rotate('raw_vars', 'encrypted_va
 is((run_sql($session, q{SELECT * FROM dbcrypt_rotate('raw_vars', 'encrypted_value', keep => 'public.kept')}))[0], '20|20|0|0', '... and rotated');
 $session->quit;
 $node->safe_psql('postgres', 'DROP TABLE before, kept');
-is(gems('check', $new), $values + 20, 'the gem reads every value with the new key alone');
+is(gitlab_gems($node, 'postgres', 'check', $new), $values + 20, 'the gem reads every value with the new key alone');
 
 # A node of the application that still has the old key.
 $node->safe_psql('postgres', 'CREATE SCHEMA saved; CREATE TABLE saved.rotated AS TABLE raw_vars; DELETE FROM vars WHERE id > 20');
-gems('write', $old);
+gitlab_gems($node, 'postgres', 'write', $old);
 $node->safe_psql('postgres', 'UPDATE raw_vars r SET (encrypted_value, encrypted_value_iv, encrypted_value_salt) = (o.encrypted_value, o.encrypted_value_iv, o.encrypted_value_salt)
 	FROM saved.rotated o WHERE o.id = r.id');
 is($node->safe_psql('postgres', q{SELECT state, "values" FROM dbcrypt_verify('vars', 'encrypted_value')}), 'failed|20', 'what it wrote is counted');
